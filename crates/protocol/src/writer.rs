@@ -1,0 +1,337 @@
+//! Writing a message, without copying the records in it.
+//!
+//! Small fields go into one buffer; shared bytes (records) are noted with their place in it. The result is a
+//! [`Frame`]: a chain of chunks for `writev`. A writer is sticky: it remembers the first error, and
+//! [`Writer::finish`] reports it.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::Wire;
+use crate::reader::MAX_STRING_BYTES;
+
+/// Byte strings of at least this many bytes are shared rather than copied into the frame. (Records always are shared.)
+pub const SHARE_MIN_BYTES: usize = 4096;
+/// The 32-bit length that precedes each frame on a connection, in bytes.
+pub const SIZE_PREFIX_BYTES: usize = 4;
+
+/// Why a message cannot be written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EncodeErrorKind {
+    /// The message has no such version.
+    UnsupportedVersion,
+    /// The field has a value, and does not exist in this version. Kafka: `UnsupportedVersionException`.
+    FieldNotInVersion,
+    /// The field is null, and cannot be in this version.
+    UnexpectedNull,
+    /// A string of more than 32,767 bytes, or a message of more than 2 GiB.
+    TooLong,
+}
+
+/// The first thing that keeps a message from being written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EncodeError {
+    /// The message, as Kafka names it.
+    pub message: &'static str,
+    /// The version that was asked for.
+    pub version: i16,
+    /// The field; empty if it is the message itself.
+    pub field: &'static str,
+    /// What is wrong.
+    pub kind: EncodeErrorKind,
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EncodeError {
+            message,
+            version,
+            field,
+            kind,
+        } = self;
+        match kind {
+            EncodeErrorKind::UnsupportedVersion => write!(f, "{message} has no version {version}"),
+            EncodeErrorKind::FieldNotInVersion => write!(
+                f,
+                "{message} version {version} has no field {field}, which is set"
+            ),
+            EncodeErrorKind::UnexpectedNull => {
+                write!(f, "{message} version {version}: {field} must not be null")
+            }
+            EncodeErrorKind::TooLong => {
+                write!(f, "{message} version {version}: {field} is too long")
+            }
+        }
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// Shared bytes, to be inserted where the buffer has reached `at`.
+#[derive(Clone, Debug)]
+struct Splice {
+    at: usize,
+    bytes: Bytes,
+}
+
+/// Writes the fields of messages, one after the other.
+#[derive(Default)]
+pub struct Writer {
+    buffer: Vec<u8>,
+    splices: Vec<Splice>,
+    spliced_bytes: usize,
+    message: &'static str,
+    version: i16,
+    flexible: bool,
+    error: Option<EncodeError>,
+}
+
+impl Writer {
+    /// An empty writer, with room for small fields of `capacity` bytes.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Writer {
+        Writer {
+            buffer: Vec::with_capacity(capacity),
+            ..Writer::default()
+        }
+    }
+
+    /// What follows is `message` in `version`.
+    pub fn begin(&mut self, message: &'static str, version: i16, flexible: bool) {
+        self.message = message;
+        self.version = version;
+        self.flexible = flexible;
+    }
+
+    /// The version that is written.
+    #[must_use]
+    pub fn version(&self) -> i16 {
+        self.version
+    }
+
+    /// Whether lengths are compact and tagged fields follow (KIP-482).
+    #[must_use]
+    pub fn flexible(&self) -> bool {
+        self.flexible
+    }
+
+    /// Sets whether lengths are compact and tagged fields follow, and returns what it was.
+    pub fn set_flexible(&mut self, flexible: bool) -> bool {
+        std::mem::replace(&mut self.flexible, flexible)
+    }
+
+    /// Notes what is wrong with `field`, unless something was wrong before.
+    pub fn fail(&mut self, field: &'static str, kind: EncodeErrorKind) {
+        self.error.get_or_insert(EncodeError {
+            message: self.message,
+            version: self.version,
+            field,
+            kind,
+        });
+    }
+
+    /// Notes that `field` has a value that this version cannot carry.
+    pub fn refuse_field(&mut self, field: &'static str) {
+        self.fail(field, EncodeErrorKind::FieldNotInVersion);
+    }
+
+    /// Writes a value that cannot be null in this version.
+    pub fn write_not_null<T: Wire>(&mut self, value: Option<&T>, field: &'static str) {
+        match value {
+            Some(value) => value.write(self, field),
+            None => self.fail(field, EncodeErrorKind::UnexpectedNull),
+        }
+    }
+
+    /// Copies bytes in.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Inserts bytes without copying them.
+    pub fn put_shared(&mut self, bytes: &Bytes) {
+        if !bytes.is_empty() {
+            self.spliced_bytes += bytes.len();
+            self.splices.push(Splice {
+                at: self.buffer.len(),
+                bytes: bytes.clone(),
+            });
+        }
+    }
+
+    /// An unsigned number of seven bits a byte, the lowest first.
+    pub fn put_varint(&mut self, value: u32) {
+        let (bytes, len) = varint(value);
+        self.put(&bytes[..len]);
+    }
+
+    /// The length of a string; `None` for null.
+    pub fn put_string_length(&mut self, length: Option<usize>, field: &'static str) {
+        if length.is_some_and(|length| length > MAX_STRING_BYTES) {
+            self.fail(field, EncodeErrorKind::TooLong);
+        } else if self.flexible {
+            self.put_varint(length.map_or(0, |length| length as u32 + 1));
+        } else {
+            self.put(&length.map_or(-1, |length| length as i16).to_be_bytes());
+        }
+    }
+
+    /// The length of bytes or of an array; `None` for null.
+    pub fn put_length(&mut self, length: Option<usize>, field: &'static str) {
+        let Ok(short) = i32::try_from(length.unwrap_or(0)) else {
+            return self.fail(field, EncodeErrorKind::TooLong);
+        };
+        if self.flexible {
+            self.put_varint(length.map_or(0, |_| short as u32 + 1));
+        } else {
+            self.put(&length.map_or(-1, |_| short).to_be_bytes());
+        }
+    }
+
+    /// Ends a struct that has no tagged fields.
+    pub fn write_no_tags(&mut self) {
+        if self.flexible {
+            self.put_varint(0);
+        }
+    }
+
+    /// Begins the tagged fields of a struct: as many as are `present`.
+    pub fn write_tag_count(&mut self, present: &[bool]) {
+        self.put_varint(present.iter().filter(|present| **present).count() as u32);
+    }
+
+    /// Begins a tagged field; the result is for [`end_tag`](Writer::end_tag).
+    pub fn begin_tag(&mut self, tag: u32) -> TagStart {
+        self.put_varint(tag);
+        TagStart {
+            at: self.buffer.len(),
+            spliced_bytes: self.spliced_bytes,
+            splices: self.splices.len(),
+        }
+    }
+
+    /// Ends a tagged field: its length goes in before it.
+    pub fn end_tag(&mut self, start: TagStart) {
+        let size = self.buffer.len() - start.at + self.spliced_bytes - start.spliced_bytes;
+        let Ok(size) = u32::try_from(size) else {
+            return self.fail("tagged fields", EncodeErrorKind::TooLong);
+        };
+        let (prefix, len) = varint(size);
+        self.buffer
+            .splice(start.at..start.at, prefix[..len].iter().copied());
+        for splice in &mut self.splices[start.splices..] {
+            splice.at += len;
+        }
+    }
+
+    /// What was written, as it is.
+    pub fn finish(self) -> Result<Frame, EncodeError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        Ok(Frame {
+            len: self.buffer.len() + self.spliced_bytes,
+            buffer: Bytes::from(self.buffer),
+            splices: self.splices,
+        })
+    }
+
+    /// What was written after [`reserve_size`](Writer::reserve_size), with its length filled in.
+    pub fn finish_sized(mut self) -> Result<Frame, EncodeError> {
+        let size = (self.buffer.len() + self.spliced_bytes).saturating_sub(SIZE_PREFIX_BYTES);
+        match (
+            i32::try_from(size),
+            self.buffer.first_chunk_mut::<SIZE_PREFIX_BYTES>(),
+        ) {
+            (Ok(size), Some(prefix)) => *prefix = size.to_be_bytes(),
+            _ => self.fail("", EncodeErrorKind::TooLong),
+        }
+        self.finish()
+    }
+
+    /// Leaves room for the frame's length, at the start.
+    pub fn reserve_size(&mut self) {
+        debug_assert!(self.buffer.is_empty(), "the size comes first");
+        self.put(&[0; SIZE_PREFIX_BYTES]);
+    }
+}
+
+/// Where a tagged field began.
+#[derive(Clone, Copy)]
+pub struct TagStart {
+    at: usize,
+    spliced_bytes: usize,
+    splices: usize,
+}
+
+fn varint(mut value: u32) -> ([u8; 5], usize) {
+    let mut bytes = [0; 5];
+    let mut len = 0;
+    while value >= 0x80 {
+        bytes[len] = value as u8 | 0x80;
+        value >>= 7;
+        len += 1;
+    }
+    bytes[len] = value as u8;
+    (bytes, len + 1)
+}
+
+/// Encoded bytes, ready to be sent: a chain of chunks, of which the records are those that the message held.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    buffer: Bytes,
+    splices: Vec<Splice>,
+    len: usize,
+}
+
+impl Frame {
+    /// The total length, in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing to send.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The chunks in order, none of them empty. To send them, gather their slices in a `writev`.
+    pub fn chunks(&self) -> impl Iterator<Item = Bytes> + '_ {
+        let places = self
+            .splices
+            .iter()
+            .map(|splice| splice.at)
+            .chain([self.buffer.len()]);
+        let mut from = 0;
+        let own = places.map(move |to| {
+            let part = self.buffer.slice(from..to);
+            from = to;
+            part
+        });
+        let shared = self
+            .splices
+            .iter()
+            .map(|splice| splice.bytes.clone())
+            .chain([Bytes::new()]);
+        own.zip(shared)
+            .flat_map(|(own, shared)| [own, shared])
+            .filter(|chunk| !chunk.is_empty())
+    }
+
+    /// All bytes in one piece: without a copy if nothing is shared.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        if self.splices.is_empty() {
+            return self.buffer.clone();
+        }
+        let mut bytes = Vec::with_capacity(self.len);
+        for chunk in self.chunks() {
+            bytes.extend_from_slice(&chunk);
+        }
+        Bytes::from(bytes)
+    }
+}
