@@ -1,0 +1,152 @@
+"""Producing and consuming through confluent-kafka, in the few ways that the tests share."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, NewTopic
+
+DEADLINE_S = 30.0
+
+Headers = list[tuple[str, bytes | None]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as a test sends it or gets it."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What the client reported of one record."""
+
+    partition: int
+    offset: int
+    error: KafkaError | None
+
+
+def produce(
+    address: str,
+    topic: str,
+    records: Iterable[Record],
+    *,
+    partition: int = 0,
+    timestamp_ms: int = 0,
+    **settings: object,
+) -> list[Delivery]:
+    """Produces to one partition and returns the deliveries in the order of the records. Settings have `_` for `.`."""
+    config = {"bootstrap.servers": address, "message.timeout.ms": 20_000, "linger.ms": 5}
+    config |= {name.replace("_", "."): value for name, value in settings.items()}
+    producer = Producer(config)
+    deliveries: dict[int, Delivery] = {}
+
+    count = 0
+    for index, record in enumerate(records):
+
+        def delivered(error: KafkaError | None, message: Message, index: int = index) -> None:
+            deliveries[index] = Delivery(message.partition(), message.offset(), error)
+
+        while True:
+            try:
+                producer.produce(
+                    topic,
+                    record.value,
+                    record.key,
+                    partition,
+                    on_delivery=delivered,
+                    timestamp=timestamp_ms,
+                    headers=list(record.headers),
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+        count += 1
+    assert producer.flush(DEADLINE_S) == 0, "not every record was delivered or failed in time"
+    return [deliveries[index] for index in range(count)]
+
+
+def produce_all(address: str, topic: str, records: Iterable[Record], **options: object) -> list[int]:
+    """Like `produce`, for records that must all succeed: their offsets."""
+    deliveries = produce(address, topic, records, **options)
+    errors = {str(delivery.error) for delivery in deliveries if delivery.error}
+    assert not errors, errors
+    return [delivery.offset for delivery in deliveries]
+
+
+@contextmanager
+def consumer(address: str, **settings: object) -> Iterator[Consumer]:
+    """A consumer for `assign`; librdkafka insists on a group id, which is not used. Settings have `_` for `.`."""
+    config = {
+        "bootstrap.servers": address,
+        "group.id": "unused",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "fetch.wait.max.ms": 100,
+    }
+    config |= {name.replace("_", "."): value for name, value in settings.items()}
+    client = Consumer(config)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def read_to_end(client: Consumer, partitions: int = 1) -> list[Message]:
+    """Everything from the assigned positions to the end of `partitions` partitions."""
+    messages, ended = [], set()
+    end = time.monotonic() + DEADLINE_S
+    while len(ended) < partitions:
+        assert time.monotonic() < end, f"the end was not reached; got {len(messages)} records"
+        for message in client.consume(1_000, 0.2):
+            error = message.error()
+            if error is None:
+                messages.append(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                ended.add((message.topic(), message.partition()))
+            else:
+                raise KafkaException(error)
+    return messages
+
+
+def consume_all(address: str, topic: str, partition: int = 0, offset: int = OFFSET_BEGINNING) -> list[Message]:
+    """One partition's records from `offset` to the end."""
+    with consumer(address) as client:
+        client.assign([TopicPartition(topic, partition, offset)])
+        return read_to_end(client)
+
+
+def as_record(message: Message) -> Record:
+    """A consumed message in the form that a test sent."""
+    headers = tuple((name, value) for name, value in message.headers() or ())
+    return Record(message.value(), message.key(), headers)
+
+
+def create_topic(address: str, topic: str, partitions: int = 1, **config: str) -> None:
+    """Creates a topic; config names have `_` for `.`."""
+    named = {name.replace("_", "."): value for name, value in config.items()}
+    admin = AdminClient({"bootstrap.servers": address})
+    (done,) = admin.create_topics([NewTopic(topic, partitions, 1, config=named)]).values()
+    done.result(DEADLINE_S)
+
+
+def delete_topic(address: str, topic: str) -> None:
+    """Deletes a topic."""
+    admin = AdminClient({"bootstrap.servers": address})  # Held until the answer: without it, the call is cancelled.
+    (done,) = admin.delete_topics([topic]).values()
+    done.result(DEADLINE_S)

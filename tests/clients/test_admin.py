@@ -1,0 +1,159 @@
+"""confluent-kafka's admin client: topics are created, listed, described and deleted, and refused with Kafka's errors."""
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from broker_process import BrokerProcess, wait_until
+from clients.librdkafka import (
+    DEADLINE_S,
+    Record,
+    consume_all,
+    consumer,
+    create_topic,
+    delete_topic,
+    produce_all,
+)
+
+
+@pytest.fixture
+def admin(broker: BrokerProcess) -> AdminClient:
+    """An admin client."""
+    return AdminClient({"bootstrap.servers": broker.address})
+
+
+def create(admin: AdminClient, topic: NewTopic, **options: object) -> None:
+    """Creates one topic or raises its error."""
+    (done,) = admin.create_topics([topic], **options).values()
+    done.result(DEADLINE_S)
+
+
+def code_of_creation(admin: AdminClient, topic: NewTopic) -> int:
+    """The error code with which a creation is refused."""
+    with pytest.raises(KafkaException) as refused:
+        create(admin, topic)
+    return refused.value.args[0].code()
+
+
+def topics(admin: AdminClient) -> set[str]:
+    """The names that the broker lists."""
+    return set(admin.list_topics(timeout=DEADLINE_S).topics)
+
+
+def test_create_list_delete(admin: AdminClient, topic: str) -> None:
+    """A topic appears with its partitions, each led by the one broker, and goes."""
+    create(admin, NewTopic(topic, 5, 1))
+    metadata = admin.list_topics(topic, DEADLINE_S)
+    partitions = metadata.topics[topic].partitions
+    assert sorted(partitions) == list(range(5))
+    (node,) = metadata.brokers
+    assert metadata.controller_id == node
+    for partition in partitions.values():
+        assert (partition.leader, partition.replicas, partition.isrs) == (node, [node], [node])
+    assert topic in topics(admin)
+    (done,) = admin.delete_topics([topic]).values()
+    done.result(DEADLINE_S)
+    wait_until(lambda: topic not in topics(admin), DEADLINE_S, "the deleted topic is no longer listed")
+
+
+def test_creation_is_refused(admin: AdminClient, topic: str) -> None:
+    """Kafka's error for each reason."""
+    create(admin, NewTopic(topic, 1, 1))
+    assert code_of_creation(admin, NewTopic(topic, 1, 1)) == KafkaError.TOPIC_ALREADY_EXISTS
+    assert code_of_creation(admin, NewTopic(f"{topic}-a", 1, 3)) == KafkaError.INVALID_REPLICATION_FACTOR
+    assert code_of_creation(admin, NewTopic(f"{topic}-b", 0, 1)) == KafkaError.INVALID_PARTITIONS
+    assert code_of_creation(admin, NewTopic("no/such name", 1, 1)) == KafkaError.TOPIC_EXCEPTION
+    assert code_of_creation(admin, NewTopic("x" * 250, 1, 1)) == KafkaError.TOPIC_EXCEPTION
+    bad_config = NewTopic(f"{topic}-c", 1, 1, config={"no.such.setting": "1"})
+    assert code_of_creation(admin, bad_config) == KafkaError.INVALID_CONFIG
+    bad_value = NewTopic(f"{topic}-d", 1, 1, config={"retention.ms": "soon"})
+    assert code_of_creation(admin, bad_value) == KafkaError.INVALID_CONFIG
+    assert {name for name in topics(admin) if name.startswith(topic)} == {topic}
+
+
+def test_several_at_once(admin: AdminClient, topic: str) -> None:
+    """In one request, the good ones are created and the bad ones are named."""
+    create(admin, NewTopic(f"{topic}-old", 1, 1))
+    wanted = [NewTopic(f"{topic}-{name}", 2, 1) for name in ("a", "old", "b")]
+    outcome = {name: done.exception(DEADLINE_S) for name, done in admin.create_topics(wanted).items()}
+    assert outcome[f"{topic}-a"] is None
+    assert outcome[f"{topic}-b"] is None
+    assert outcome[f"{topic}-old"].args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS
+    gone = admin.delete_topics([f"{topic}-a", f"{topic}-none", f"{topic}-b"])
+    codes = {name: done.exception(DEADLINE_S) for name, done in gone.items()}
+    assert codes[f"{topic}-a"] is None
+    assert codes[f"{topic}-b"] is None
+    assert codes[f"{topic}-none"].args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
+def test_validate_only(admin: AdminClient, topic: str) -> None:
+    """A dry run creates nothing and still finds errors."""
+    create(admin, NewTopic(topic, 1, 1), validate_only=True)
+    assert topic not in topics(admin)
+    (done,) = admin.create_topics([NewTopic(topic, 1, 9)], validate_only=True).values()
+    assert done.exception(DEADLINE_S).args[0].code() == KafkaError.INVALID_REPLICATION_FACTOR
+
+
+def test_delete_unknown(admin: AdminClient, topic: str) -> None:
+    """What does not exist cannot be deleted."""
+    (done,) = admin.delete_topics([topic]).values()
+    assert done.exception(DEADLINE_S).args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
+def test_default_partitions(admin: AdminClient, topic: str) -> None:
+    """-1 partitions and replicas are the broker's defaults."""
+    create(admin, NewTopic(topic))
+    assert len(admin.list_topics(topic, DEADLINE_S).topics[topic].partitions) == 1
+
+
+def test_manual_assignment(admin: AdminClient, topic: str) -> None:
+    """Replicas can be named; one that does not exist is refused."""
+    (node,) = admin.list_topics(timeout=DEADLINE_S).brokers
+    create(admin, NewTopic(topic, 2, replica_assignment=[[node], [node]]))
+    assert len(admin.list_topics(topic, DEADLINE_S).topics[topic].partitions) == 2
+    unknown = NewTopic(f"{topic}-a", 1, replica_assignment=[[node + 77]])
+    assert code_of_creation(admin, unknown) == KafkaError.INVALID_REPLICA_ASSIGNMENT
+
+
+def test_describe(admin: AdminClient, topic: str, broker: BrokerProcess) -> None:
+    """The cluster and a topic are described; two topics differ in their id."""
+    create(admin, NewTopic(topic, 3, 1))
+    create(admin, NewTopic(f"{topic}-other", 1, 1))
+    cluster = admin.describe_cluster().result(DEADLINE_S)
+    (node,) = cluster.nodes
+    assert f"{node.host}:{node.port}" == broker.address
+    assert cluster.controller.id == node.id
+    assert cluster.cluster_id
+    named = [topic, f"{topic}-other"]
+    described = [done.result(DEADLINE_S) for done in admin.describe_topics(TopicCollection(named)).values()]
+    assert [len(each.partitions) for each in described] == [3, 1]
+    assert str(described[0].topic_id) != str(described[1].topic_id)
+    assert not described[0].is_internal
+
+
+def test_a_topic_created_again_is_another(broker: BrokerProcess, admin: AdminClient, topic: str) -> None:
+    """Deleted and created again under its name, a topic is empty, starts at offset 0 and has a new id."""
+    ids = []
+    for generation in range(3):
+        create_topic(broker.address, topic, partitions=2)
+        ids.append(str(admin.describe_topics(TopicCollection([topic]))[topic].result(DEADLINE_S).topic_id))
+        with consumer(broker.address) as client:
+            for each in client.list_topics(topic, DEADLINE_S).topics[topic].partitions:
+                assert consume_all(broker.address, topic, each) == []
+        values = [Record(b"generation %d, %d" % (generation, number)) for number in range(100 - 30 * generation)]
+        assert produce_all(broker.address, topic, values, enable_idempotence=True) == list(range(len(values)))
+        got = [message.value() for message in consume_all(broker.address, topic)]
+        assert got == [value.value for value in values]
+        delete_topic(broker.address, topic)
+        wait_until(lambda: topic not in topics(admin), DEADLINE_S, "the deleted topic is no longer listed")
+    assert len(set(ids)) == 3
+
+
+def test_three_hundred_partitions(broker: BrokerProcess, admin: AdminClient, topic: str) -> None:
+    """A wide topic is created in one request, written at both ends and deleted."""
+    create(admin, NewTopic(topic, 300, 1))
+    for partition in (0, 150, 299):
+        produce_all(broker.address, topic, [Record(b"x")], partition=partition)
+        assert len(consume_all(broker.address, topic, partition)) == 1
+    delete_topic(broker.address, topic)
+    wait_until(lambda: topic not in topics(admin), DEADLINE_S, "the deleted topic is no longer listed")

@@ -1,0 +1,1 @@
+"""Starting, stopping and refusing to start; hostile bytes; a full disk."""
