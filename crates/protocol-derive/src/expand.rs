@@ -5,6 +5,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
+use syn::ext::IdentExt;
 
 use crate::declaration::{Declaration, DefaultValue, Field, Versions};
 
@@ -124,7 +125,7 @@ fn introspect_impl(declaration: &Declaration) -> TokenStream {
     });
     let members = declaration.fields.iter().map(|field| {
         let name = &field.ident;
-        let key = camel_case(&name.to_string());
+        let key = camel_case(&name.unraw().to_string());
         let mut insert = quote! {
             object.insert(#key.to_owned(), ::wiber_protocol::introspect::Introspect::to_json(&self.#name, version));
         };
@@ -204,7 +205,7 @@ fn read_or_default(field: &Field, within: Versions) -> TokenStream {
 /// Reads a field that the version has.
 fn read_present(field: &Field, within: Versions) -> TokenStream {
     let inner = &field.inner;
-    let name = field.ident.to_string();
+    let name = field.ident.unraw().to_string();
     let read = quote!(<#inner as ::wiber_protocol::Wire>::read(reader, #name));
     let read_nullable =
         quote!(<#inner as ::wiber_protocol::Nullable>::read_nullable(reader, #name));
@@ -253,7 +254,7 @@ fn read_tags(declaration: &Declaration) -> TokenStream {
 
 /// Writes a field, or, in a version that lacks it, checks that nothing is lost.
 fn write_field(field: &Field, within: Versions) -> TokenStream {
-    let name_text = field.ident.to_string();
+    let name_text = field.ident.unraw().to_string();
     let present = if field.tag.is_some() {
         quote!()
     } else {
@@ -279,7 +280,7 @@ fn write_field(field: &Field, within: Versions) -> TokenStream {
 fn write_present(field: &Field, within: Versions) -> TokenStream {
     let inner = &field.inner;
     let name = &field.ident;
-    let text = name.to_string();
+    let text = name.unraw().to_string();
     let nullable = quote!(<#inner as ::wiber_protocol::Nullable>::write_nullable(self.#name.as_ref(), writer, #text););
     let write = match (
         field.optional,
@@ -334,7 +335,7 @@ fn write_tags(declaration: &Declaration) -> TokenStream {
 fn camel_case(snake: &str) -> String {
     let mut name = String::with_capacity(snake.len());
     let mut upper = false;
-    for letter in snake.trim_start_matches("r#").chars() {
+    for letter in snake.chars() {
         if letter == '_' {
             upper = true;
         } else if upper {
