@@ -1,13 +1,15 @@
 """Runs a broker as a process: starts it, waits for its ready line, stops or kills it, keeps its log.
 
-The binary is `target/release/wiber`, or what WIBER_BIN names. `tests/reference/kafka` has the same command line, so the tests that
-hold for every Kafka broker can run against Apache Kafka: `WIBER_BIN=tests/reference/kafka`.
+The binary is `target/release/wiber`, or what WIBER_BIN names. `tests/reference/kafka` has the same command line, so
+the tests that hold for every Kafka broker can run against Apache Kafka: `WIBER_BIN=tests/reference/kafka`.
 """
 
 import os
 import re
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 READY = re.compile(r"listening on (127\.0\.0\.1:\d+)")
 STOP_DEADLINE_S = 5.0
 """How long a broker may take to stop after SIGTERM."""
+
+
+EPHEMERAL_PORTS_START = 32_768
+"""Linux's default: from here on, a port may be taken by any connection that goes out."""
 
 
 class BrokerError(AssertionError):
@@ -50,6 +56,21 @@ def wait_until(condition: Callable[[], bool], deadline_s: float, what: str, inte
         if time.monotonic() > end:
             raise BrokerError(f"not within {deadline_s:g} s: {what}")
         time.sleep(interval_s)
+
+
+def restart_port() -> int:
+    """A free port that stays free while a broker is down.
+
+    Clients that reconnect to a closed port of the ephemeral range sooner or later get that port as their own.
+    """
+    while True:
+        port = secrets.randbelow(12_000) + EPHEMERAL_PORTS_START - 12_000
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class BrokerProcess:

@@ -1,4 +1,4 @@
-"""confluent-kafka's admin client: topics are created, listed, described and deleted, and refused with Kafka's errors."""
+"""confluent-kafka's admin client: topics are created, listed, described, deleted; Kafka's errors where refused."""
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicCollection

@@ -16,8 +16,8 @@ CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 MAX_MESSAGE_BYTES = 1_048_588
 """Kafka's default message.max.bytes: the largest batch."""
 SINGLE_RECORD_OVERHEAD_BYTES = 72
-"""What an uncompressed batch of one record of about a megabyte takes beside its value: 61 of header, 3 of record length, 4 before
-the value's length, 3 of that, 1 for no headers."""
+"""What an uncompressed batch of one record of about a megabyte takes beside its value: 61 of header, 3 of record
+length, 4 before the value's length, 3 of that, 1 for no headers."""
 
 
 def random_records(count: int, seed: int, largest: int = 1_000) -> list[Record]:

@@ -1,0 +1,299 @@
+import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.BufferedInputStream;
+import java.io.BufferedOutputStream;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.protocol.ApiKeys;
+import org.apache.kafka.common.protocol.ByteBufferAccessor;
+import org.apache.kafka.common.protocol.Message;
+import org.apache.kafka.common.protocol.MessageUtil;
+import org.apache.kafka.common.protocol.ObjectSerializationCache;
+import org.apache.kafka.common.protocol.types.RawTaggedField;
+
+/**
+ * Kafka's own message classes, asked over stdin and stdout. Requests and replies, in Java's DataInput form:
+ *
+ * <pre>
+ * T                                   the table of APIs: a count, then key, name, versions and header versions of each
+ * C name version bytes json           whether Kafka reads, shows and writes a message in the same way: "" or what differs
+ * M name version seed                 a random value: bytes and json, or an empty string and what went wrong
+ * </pre>
+ *
+ * A name is that of a schema, as in "FetchRequest". Byte strings and texts are preceded by a 32-bit length.
+ */
+public final class Oracle {
+    private static final ObjectMapper MAPPER = JsonMapper.builder()
+        .enable(JsonReadFeature.ALLOW_JAVA_COMMENTS)
+        .build();
+
+    private final Map<String, Codec> codecs = new HashMap<>();
+    private final DataInputStream in = new DataInputStream(new BufferedInputStream(System.in));
+    private final DataOutputStream out = new DataOutputStream(new BufferedOutputStream(System.out));
+
+    public static void main(String[] args) throws Exception {
+        new Oracle().serve();
+    }
+
+    private void serve() throws Exception {
+        int request;
+        while ((request = in.read()) >= 0) {
+            switch (request) {
+                case 'T' -> table();
+                case 'C' -> check();
+                case 'M' -> make();
+                default -> throw new IOException("unknown request " + request);
+            }
+            out.flush();
+        }
+    }
+
+    private void table() throws IOException {
+        List<ApiKeys> keys = Arrays.stream(ApiKeys.values()).filter(ApiKeys::hasValidVersion).toList();
+        out.writeInt(keys.size());
+        for (ApiKeys key : keys) {
+            short min = key.oldestVersion();
+            short max = key.latestVersion(false);
+            out.writeShort(key.id);
+            out.writeUTF(key.messageType.name);
+            out.writeShort(min);
+            out.writeShort(max);
+            for (short version = min; version <= max; version++) {
+                out.writeShort(key.requestHeaderVersion(version));
+                out.writeShort(key.responseHeaderVersion(version));
+            }
+        }
+    }
+
+    private void check() throws Exception {
+        Codec codec = codec(in.readUTF());
+        short version = in.readShort();
+        byte[] bytes = readBytes();
+        String json = new String(readBytes(), StandardCharsets.UTF_8);
+        String difference;
+        try {
+            difference = codec.compare(version, bytes, json);
+        } catch (Exception e) {
+            difference = describe(e);
+        }
+        writeBytes(difference.getBytes(StandardCharsets.UTF_8));
+    }
+
+    private void make() throws Exception {
+        Codec codec = codec(in.readUTF());
+        short version = in.readShort();
+        Random random = new Random(in.readLong());
+        byte[] bytes;
+        String json;
+        try {
+            Message message = codec.fromJson(new Generator(codec.schema, version, random).message(), version);
+            bytes = codec.write(message, version);
+            json = MAPPER.writeValueAsString(codec.toJson(message, version));
+        } catch (Exception e) {
+            bytes = new byte[0];
+            json = describe(e);
+        }
+        writeBytes(bytes);
+        writeBytes(json.getBytes(StandardCharsets.UTF_8));
+    }
+
+    private byte[] readBytes() throws IOException {
+        return in.readNBytes(in.readInt());
+    }
+
+    private void writeBytes(byte[] bytes) throws IOException {
+        out.writeInt(bytes.length);
+        out.write(bytes);
+    }
+
+    private Codec codec(String name) throws Exception {
+        Codec codec = codecs.get(name);
+        if (codec == null) {
+            codec = new Codec(name);
+            codecs.put(name, codec);
+        }
+        return codec;
+    }
+
+    private static String describe(Exception e) {
+        Throwable cause = e instanceof InvocationTargetException ? e.getCause() : e;
+        StackTraceElement[] trace = cause.getStackTrace();
+        return cause + (trace.length > 0 ? " at " + trace[0] : "");
+    }
+
+    /** A generated message class with its JSON converter and its schema. */
+    private static final class Codec {
+        final JsonNode schema;
+        private final Class<? extends Message> type;
+        private final Method read;
+        private final Method write;
+
+        Codec(String name) throws Exception {
+            String className = "org.apache.kafka.common.message." + name + "Data";
+            type = Class.forName(className).asSubclass(Message.class);
+            Class<?> converter = Class.forName(className + "JsonConverter");
+            read = converter.getMethod("read", JsonNode.class, short.class);
+            write = converter.getMethod("write", type, short.class);
+            try (InputStream resource = Oracle.class.getResourceAsStream("/common/message/" + name + ".json")) {
+                schema = MAPPER.readTree(resource);
+            }
+        }
+
+        Message fromJson(JsonNode json, short version) throws Exception {
+            return (Message) read.invoke(null, json, version);
+        }
+
+        JsonNode toJson(Message message, short version) throws Exception {
+            return (JsonNode) write.invoke(null, message, version);
+        }
+
+        byte[] write(Message message, short version) {
+            return MessageUtil.toByteBufferAccessor(message, version).buffer().array();
+        }
+
+        String compare(short version, byte[] bytes, String json) throws Exception {
+            Message message = type.getDeclaredConstructor().newInstance();
+            ByteBuffer buffer = ByteBuffer.wrap(bytes);
+            message.read(new ByteBufferAccessor(buffer), version);
+            if (buffer.hasRemaining()) {
+                return buffer.remaining() + " bytes remain";
+            }
+            List<RawTaggedField> unknown = message.unknownTaggedFields();
+            if (!unknown.isEmpty()) {
+                return "unknown tag " + unknown.get(0).tag();
+            }
+            JsonNode ours = MAPPER.readTree(json);
+            JsonNode theirs = MAPPER.readTree(MAPPER.writeValueAsString(toJson(message, version)));
+            if (!ours.equals(theirs)) {
+                return "Kafka reads " + theirs + " from " + ours;
+            }
+            int size = message.size(new ObjectSerializationCache(), version);
+            byte[] written = write(message, version);
+            if (size != bytes.length || !Arrays.equals(written, bytes)) {
+                HexFormat hex = HexFormat.of();
+                return "Kafka writes " + hex.formatHex(written) + " for " + hex.formatHex(bytes);
+            }
+            return "";
+        }
+    }
+
+    /** Draws JSON of a message, as its converter reads it, from the schema that Kafka ships. */
+    private static final class Generator {
+        private static final String[] LETTERS = {"a", "Z", "0", ".", "-", "_", " ", "\"", "\\", "é", "漢", "🦀"};
+
+        private final JsonNode schema;
+        private final short version;
+        private final Random random;
+        private final Map<String, JsonNode> structs = new HashMap<>();
+
+        Generator(JsonNode schema, short version, Random random) {
+            this.schema = schema;
+            this.version = version;
+            this.random = random;
+            for (JsonNode struct : schema.path("commonStructs")) {
+                structs.put(struct.get("name").asText(), struct.get("fields"));
+            }
+        }
+
+        JsonNode message() {
+            return struct(schema.get("fields"));
+        }
+
+        private JsonNode struct(JsonNode fields) {
+            ObjectNode object = JsonNodeFactory.instance.objectNode();
+            for (JsonNode field : fields) {
+                boolean tagged = includes(field.path("taggedVersions").asText("none"));
+                if (!includes(field.get("versions").asText()) || (tagged && random.nextBoolean())) {
+                    continue;
+                }
+                String name = field.get("name").asText();
+                name = Character.toLowerCase(name.charAt(0)) + name.substring(1);
+                if (includes(field.path("nullableVersions").asText("none")) && random.nextInt(4) == 0) {
+                    object.putNull(name);
+                } else {
+                    object.set(name, value(field.get("type").asText(), field));
+                }
+            }
+            return object;
+        }
+
+        private JsonNode value(String type, JsonNode field) {
+            JsonNodeFactory nodes = JsonNodeFactory.instance;
+            if (type.startsWith("[]")) {
+                ArrayNode array = nodes.arrayNode();
+                for (int left = random.nextInt(4); left > 0; left--) {
+                    array.add(value(type.substring(2), field));
+                }
+                return array;
+            }
+            return switch (type) {
+                case "bool" -> nodes.booleanNode(random.nextBoolean());
+                case "int8" -> nodes.numberNode((byte) bits());
+                case "int16" -> nodes.numberNode((short) bits());
+                case "uint16" -> nodes.numberNode((int) (bits() & 0xffff));
+                case "int32" -> nodes.numberNode((int) bits());
+                case "int64" -> nodes.numberNode(bits());
+                case "float64" -> nodes.numberNode((int) bits() / 8.0);
+                case "uuid" -> nodes.textNode(new Uuid(bits(), bits()).toString());
+                case "string" -> nodes.textNode(text());
+                case "bytes", "records" -> nodes.binaryNode(bytes());
+                default -> struct(field.has("fields") ? field.get("fields") : structs.get(type));
+            };
+        }
+
+        private long bits() {
+            return switch (random.nextInt(6)) {
+                case 0 -> 0;
+                case 1 -> -1;
+                case 2 -> random.nextInt(200);
+                case 3 -> 0x8000_0000_8000_8080L;
+                default -> random.nextLong();
+            };
+        }
+
+        private String text() {
+            StringBuilder text = new StringBuilder();
+            for (int left = random.nextInt(20) == 0 ? 130 : random.nextInt(12); left > 0; left--) {
+                text.append(LETTERS[random.nextInt(LETTERS.length)]);
+            }
+            return text.toString();
+        }
+
+        private byte[] bytes() {
+            byte[] bytes = new byte[random.nextInt(20) == 0 ? 5000 : random.nextInt(12)];
+            random.nextBytes(bytes);
+            return bytes;
+        }
+
+        /** Whether a range such as "3", "3-5", "3+" or "none" has the version. */
+        private boolean includes(String versions) {
+            if (versions.equals("none")) {
+                return false;
+            }
+            if (versions.endsWith("+")) {
+                return version >= Short.parseShort(versions.substring(0, versions.length() - 1));
+            }
+            String[] ends = versions.split("-");
+            return version >= Short.parseShort(ends[0]) && version <= Short.parseShort(ends[ends.length - 1]);
+        }
+    }
+}
