@@ -42,6 +42,7 @@
 extern crate self as wiber_protocol;
 
 pub mod api;
+pub mod error_code;
 pub mod frame;
 pub mod header;
 #[cfg(any(test, feature = "introspect"))]
@@ -55,6 +56,7 @@ pub mod wire;
 pub mod writer;
 
 pub use api::ApiKey;
+pub use error_code::ErrorCode;
 pub use frame::{
     RequestFrame, decode_response, encode_request, encode_response, peek_correlation_id,
 };

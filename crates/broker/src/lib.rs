@@ -1,0 +1,1 @@
+//! One broker as deterministic machines: shards, controller, disk.

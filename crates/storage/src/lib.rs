@@ -1,0 +1,16 @@
+//! A disk's write-ahead log and the partitions' logs, as deterministic machines.
+//!
+//! Two machines share the work. The [`Wal`] belongs to a disk: it takes frames from every participant (the shards and the
+//! controller), writes them in groups, says which are durable, and frees space once a checkpoint covers it. A [`Store`]
+//! belongs to a shard: it owns that shard's partitions, gives batches their offsets, keeps the tail in memory, writes it out to
+//! segments in long runs, and takes part in checkpoints. Neither touches a file: both emit [`DiskOp`]s.
+//!
+//! Invariants:
+//! - A frame is durable before anything that depends on it is answered (S2).
+//! - Nothing in the WAL is freed before a durable checkpoint covers it, and a checkpoint is written only after the segments
+//!   that it lists were synced (S2).
+//! - A file is deleted only once a durable checkpoint no longer lists it.
+
+pub mod io;
+
+pub use io::{Disk, DiskError, DiskOp, DiskResult, FileId, OpToken};
