@@ -11,6 +11,14 @@
 //!   that it lists were synced (S2).
 //! - A file is deleted only once a durable checkpoint no longer lists it.
 
+pub mod checkpoint;
+pub mod frame;
+pub mod identity;
 pub mod io;
+pub mod wal;
 
+pub use checkpoint::{Checkpoint, CheckpointError, Position, Section};
+pub use frame::{EpochStart, Frame, Participant};
+pub use identity::{DirectoryId, Identity, IdentityError};
 pub use io::{Disk, DiskError, DiskOp, DiskResult, FileId, OpToken};
+pub use wal::{Damage, Opened, Wal, WalEffect, WalError, WalEvent, WalOptions};
