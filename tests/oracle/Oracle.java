@@ -37,6 +37,7 @@ import org.apache.kafka.common.protocol.types.RawTaggedField;
  * T                                   the table of APIs: a count, then key, name, versions and header versions of each
  * C name version bytes json           whether Kafka reads, shows and writes a message in the same way: "" or what differs
  * M name version seed                 a random value: bytes and json, or an empty string and what went wrong
+ * X name version to-version bytes     the message written in another version: "" or what went wrong, and the bytes
  * </pre>
  *
  * A name is that of a schema, as in "FetchRequest". Byte strings and texts are preceded by a 32-bit length.
@@ -61,6 +62,7 @@ public final class Oracle {
                 case 'T' -> table();
                 case 'C' -> check();
                 case 'M' -> make();
+                case 'X' -> convert();
                 default -> throw new IOException("unknown request " + request);
             }
             out.flush();
@@ -116,6 +118,22 @@ public final class Oracle {
         writeBytes(json.getBytes(StandardCharsets.UTF_8));
     }
 
+    private void convert() throws Exception {
+        Codec codec = codec(in.readUTF());
+        short from = in.readShort();
+        short to = in.readShort();
+        Message message = codec.read(from, ByteBuffer.wrap(readBytes()));
+        byte[] bytes = new byte[0];
+        String error = "";
+        try {
+            bytes = codec.write(message, to);
+        } catch (RuntimeException e) {
+            error = describe(e);
+        }
+        writeBytes(error.getBytes(StandardCharsets.UTF_8));
+        writeBytes(bytes);
+    }
+
     private byte[] readBytes() throws IOException {
         return in.readNBytes(in.readInt());
     }
@@ -144,36 +162,42 @@ public final class Oracle {
     private static final class Codec {
         final JsonNode schema;
         private final Class<? extends Message> type;
-        private final Method read;
-        private final Method write;
+        private final Method fromJson;
+        private final Method toJson;
 
         Codec(String name) throws Exception {
             String className = "org.apache.kafka.common.message." + name + "Data";
             type = Class.forName(className).asSubclass(Message.class);
             Class<?> converter = Class.forName(className + "JsonConverter");
-            read = converter.getMethod("read", JsonNode.class, short.class);
-            write = converter.getMethod("write", type, short.class);
+            fromJson = converter.getMethod("read", JsonNode.class, short.class);
+            toJson = converter.getMethod("write", type, short.class, boolean.class);
             try (InputStream resource = Oracle.class.getResourceAsStream("/common/message/" + name + ".json")) {
                 schema = MAPPER.readTree(resource);
             }
         }
 
         Message fromJson(JsonNode json, short version) throws Exception {
-            return (Message) read.invoke(null, json, version);
+            return (Message) fromJson.invoke(null, json, version);
         }
 
+        /** Records are shown by their size: the converter cannot show their bytes. */
         JsonNode toJson(Message message, short version) throws Exception {
-            return (JsonNode) write.invoke(null, message, version);
+            return (JsonNode) toJson.invoke(null, message, version, false);
         }
 
         byte[] write(Message message, short version) {
             return MessageUtil.toByteBufferAccessor(message, version).buffer().array();
         }
 
-        String compare(short version, byte[] bytes, String json) throws Exception {
+        Message read(short version, ByteBuffer buffer) throws Exception {
             Message message = type.getDeclaredConstructor().newInstance();
-            ByteBuffer buffer = ByteBuffer.wrap(bytes);
             message.read(new ByteBufferAccessor(buffer), version);
+            return message;
+        }
+
+        String compare(short version, byte[] bytes, String json) throws Exception {
+            ByteBuffer buffer = ByteBuffer.wrap(bytes);
+            Message message = read(version, buffer);
             if (buffer.hasRemaining()) {
                 return buffer.remaining() + " bytes remain";
             }

@@ -111,10 +111,12 @@ fn introspect_impl(declaration: &Declaration) -> TokenStream {
             field.nullable.condition(narrow(field.versions, within)),
         ) {
             (false, _) => random,
-            (true, None) => quote!(random.nullable(true).then(|| #random)),
-            (true, Some(condition)) => quote!(random.nullable(#condition).then(|| #random)),
+            (true, None) => quote!(random.present(true).then(|| #random)),
+            (true, Some(condition)) => quote!(random.present(#condition).then(|| #random)),
         };
-        let value = match field.versions.condition(within) {
+        let tagged = field.tag.map(|_| quote!(random.tagged()));
+        let conditions = field.versions.condition(within).into_iter().chain(tagged);
+        let value = match conditions.reduce(|left, right| quote!(#left && #right)) {
             None => random,
             Some(condition) => {
                 let default = default_value(field);
@@ -126,9 +128,13 @@ fn introspect_impl(declaration: &Declaration) -> TokenStream {
     let members = declaration.fields.iter().map(|field| {
         let name = &field.ident;
         let key = camel_case(&name.unraw().to_string());
-        let mut insert = quote! {
-            object.insert(#key.to_owned(), ::wiber_protocol::introspect::Introspect::to_json(&self.#name, version));
+        let json = quote!(::wiber_protocol::introspect::Introspect::to_json);
+        let value = if field.optional {
+            quote!(self.#name.as_ref().map_or(::serde_json::Value::Null, |value| #json(value, version)))
+        } else {
+            quote!(#json(&self.#name, version))
         };
+        let mut insert = quote!(object.insert(#key.to_owned(), #value););
         if field.tag.is_some() {
             let is_default = is_default(field);
             insert = quote!(if !#is_default { #insert });

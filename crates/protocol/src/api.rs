@@ -77,10 +77,14 @@ macro_rules! api_table {
             };
         )*
 
-        /// Runs `$visitor` on each request type and its response type: for what must cover every API.
+        /// Every request and response, with the types erased.
         #[cfg(any(test, feature = "introspect"))]
-        pub(crate) fn visit_all(visitor: &mut dyn crate::introspect::Visitor) {
-            $(crate::introspect::visit::<$request>(visitor);)*
+        pub(crate) fn entries() -> Vec<crate::introspect::Entry> {
+            use crate::introspect::{Entry, Role};
+            vec![$(
+                Entry::of::<$request>(Role::Request(ApiKey::$name)),
+                Entry::of::<$response>(Role::Response(ApiKey::$name)),
+            )*]
         }
     };
 }
