@@ -221,7 +221,8 @@ class Run:
         gigabytes = directory_bytes(self.broker.data_dir) / 1e9
         say(f"  the last start, with {gigabytes:.2f} GB on disk: {self.ready_s[-1] * 1000:.0f} ms")
         say(f"  {sent} records sent, {acknowledged} acknowledged, {checker.records} in the log, {followed} followed")
-        say(f"  verified in {time.monotonic() - begun:.1f} s: {checker.violation_count} violations")
+        counts = ", ".join(f"{count} x {kind}" for kind, count in checker.counts.items()) or "no violation"
+        say(f"  verified in {time.monotonic() - begun:.1f} s: {counts}")
         if not acknowledged:
             self.problems.append("nothing was acknowledged: nothing was tested")
         self.problems += checker.violations
@@ -258,7 +259,7 @@ def read_all(address: str, partitions: int, values: Values) -> Iterator[LogRecor
 
 def directory_bytes(directory: Path) -> int:
     """What the files below a directory take."""
-    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+    return sum(file.stat().st_blocks * 512 for file in directory.rglob("*") if file.is_file())
 
 
 def parse(arguments: Sequence[str]) -> tuple[str, Plan, int, Path | None]:

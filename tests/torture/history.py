@@ -7,7 +7,7 @@ kept, and any byte that differs is found.
 import random
 import struct
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,7 +109,8 @@ class Checker:
     that nobody sent.
     """
 
-    MAX_REPORTED = 20
+    MAX_REPORTED = 5
+    """Violations of each kind that are told in full."""
 
     def __init__(self, histories: Mapping[int, ProducerHistory]) -> None:
         """`histories` by producer."""
@@ -119,12 +120,12 @@ class Checker:
         self._last_number: dict[Position, int] = {}
         self._log: dict[int, array] = defaultdict(lambda: array("q"))
         self.violations: list[str] = []
-        self.violation_count = 0
+        self.counts: Counter[str] = Counter()
         self.records = 0
 
     def _violation(self, kind: str, record: LogRecord | str) -> None:
-        self.violation_count += 1
-        if len(self.violations) < self.MAX_REPORTED:
+        self.counts[kind] += 1
+        if self.counts[kind] <= self.MAX_REPORTED:
             self.violations.append(f"{kind}: {record}")
 
     def record(self, record: LogRecord) -> None:
