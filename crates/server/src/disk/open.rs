@@ -1,0 +1,136 @@
+//! Opening a data directory: it is made if need be, and locked for the life of the process.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+/// The name of the file whose lock is held while a broker runs; it holds the process id in decimal.
+const LOCK_FILE: &str = "wiber.lock";
+/// More than any process id takes, in bytes.
+const PID_MAX_BYTES: usize = 32;
+/// What others may do with a data directory's files is up to the group.
+pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
+pub(super) const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o750);
+
+/// Why a data directory cannot be used.
+#[derive(Debug)]
+pub enum DirectoryError {
+    /// Another process holds its lock.
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process, as the lock file names it.
+        pid: Option<u32>,
+    },
+    /// The system refuses something.
+    Refused {
+        /// The directory or a file in it.
+        path: PathBuf,
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DirectoryError::InUse { path, pid } => {
+                write!(f, "the data directory {} is in use by ", path.display())?;
+                match pid {
+                    Some(pid) => write!(f, "process {pid}")?,
+                    None => f.write_str("another process")?,
+                }
+                f.write_str("; stop that broker, or name another directory with --data-dir")
+            }
+            DirectoryError::Refused { path, doing, error } => {
+                write!(f, "cannot {doing} {}: {error}", path.display())?;
+                f.write_str(match error.kind() {
+                    ErrorKind::PermissionDenied => {
+                        "; give this user write access to it, or name another directory with --data-dir"
+                    }
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                        "; free some space, or name another directory with --data-dir"
+                    }
+                    _ => "; name another directory with --data-dir",
+                })
+            }
+        }
+    }
+}
+
+impl std::error::Error for DirectoryError {}
+
+fn refused(path: &Path, doing: &'static str) -> impl FnOnce(Errno) -> DirectoryError {
+    move |error| DirectoryError::Refused {
+        path: path.to_owned(),
+        doing,
+        error: error.into(),
+    }
+}
+
+/// Makes the directory and those above it if they are missing. Returns the directories above that got, or may have got from
+/// a process that died, an entry that a power loss would take.
+pub(super) fn create(path: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
+    let fail = |error| DirectoryError::Refused {
+        path: path.to_owned(),
+        doing: "create the data directory",
+        error,
+    };
+    let absolute = std::path::absolute(path).map_err(fail)?;
+    let missing = absolute
+        .ancestors()
+        .take_while(|level| level.symlink_metadata().is_err())
+        .count();
+    if missing > 0 {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(DIRECTORY_MODE.as_raw_mode())
+            .create(&absolute)
+            .map_err(fail)?;
+    }
+    let above = absolute.ancestors().skip(1).take(missing.max(1));
+    Ok(above.map(Path::to_owned).collect())
+}
+
+/// Opens the directory itself.
+pub(super) fn open_root(path: &Path) -> Result<OwnedFd, DirectoryError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(refused(path, "open the data directory"))
+}
+
+/// Takes the lock, for as long as the descriptor lives.
+pub(super) fn lock(root: &OwnedFd, path: &Path) -> Result<OwnedFd, DirectoryError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+    let lock_path = path.join(LOCK_FILE);
+    let fd = rustix::fs::openat(root, LOCK_FILE, flags, FILE_MODE)
+        .map_err(refused(&lock_path, "write to"))?;
+    match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let path = path.to_owned();
+            return Err(DirectoryError::InUse {
+                path,
+                pid: read_pid(&fd),
+            });
+        }
+        Err(error) => return Err(refused(&lock_path, "lock")(error)),
+    }
+    let pid = format!("{}\n", std::process::id());
+    rustix::fs::ftruncate(&fd, 0)
+        .and_then(|()| rustix::io::pwrite(&fd, pid.as_bytes(), 0))
+        .map_err(refused(&lock_path, "write to"))?;
+    Ok(fd)
+}
+
+fn read_pid(fd: &OwnedFd) -> Option<u32> {
+    let mut text = [0; PID_MAX_BYTES];
+    let len = rustix::io::pread(fd, &mut text, 0).ok()?;
+    std::str::from_utf8(&text[..len]).ok()?.trim().parse().ok()
+}
