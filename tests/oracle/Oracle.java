@@ -11,17 +11,20 @@ import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.lang.reflect.Field;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.Callable;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
@@ -29,6 +32,7 @@ import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.MessageUtil;
 import org.apache.kafka.common.protocol.ObjectSerializationCache;
 import org.apache.kafka.common.protocol.types.RawTaggedField;
+import org.apache.kafka.common.record.internal.MemoryRecords;
 
 /**
  * Kafka's own message classes, asked over stdin and stdout. Requests and replies, in Java's DataInput form:
@@ -37,6 +41,7 @@ import org.apache.kafka.common.protocol.types.RawTaggedField;
  * T                                   the table of APIs: a count, then key, name, versions and header versions of each
  * C name version bytes json           whether Kafka reads, shows and writes a message in the same way: "" or what differs
  * M name version seed                 a random value: bytes and json, or an empty string and what went wrong
+ * D name version                      the defaults: one element in each array of structs; bytes and json, as for M
  * X name version to-version bytes     the message written in another version: "" or what went wrong, and the bytes
  * </pre>
  *
@@ -62,6 +67,7 @@ public final class Oracle {
                 case 'T' -> table();
                 case 'C' -> check();
                 case 'M' -> make();
+                case 'D' -> defaults();
                 case 'X' -> convert();
                 default -> throw new IOException("unknown request " + request);
             }
@@ -104,10 +110,20 @@ public final class Oracle {
         Codec codec = codec(in.readUTF());
         short version = in.readShort();
         Random random = new Random(in.readLong());
+        writeSample(codec, version, () -> codec.fromJson(new Generator(codec.schema, version, random).message(), version));
+    }
+
+    private void defaults() throws Exception {
+        Codec codec = codec(in.readUTF());
+        short version = in.readShort();
+        writeSample(codec, version, () -> codec.defaults(version));
+    }
+
+    private void writeSample(Codec codec, short version, Callable<Message> source) throws IOException {
         byte[] bytes;
         String json;
         try {
-            Message message = codec.fromJson(new Generator(codec.schema, version, random).message(), version);
+            Message message = source.call();
             bytes = codec.write(message, version);
             json = MAPPER.writeValueAsString(codec.toJson(message, version));
         } catch (Exception e) {
@@ -122,12 +138,12 @@ public final class Oracle {
         Codec codec = codec(in.readUTF());
         short from = in.readShort();
         short to = in.readShort();
-        Message message = codec.read(from, ByteBuffer.wrap(readBytes()));
+        byte[] message = readBytes();
         byte[] bytes = new byte[0];
         String error = "";
         try {
-            bytes = codec.write(message, to);
-        } catch (RuntimeException e) {
+            bytes = codec.write(codec.read(from, ByteBuffer.wrap(message)), to);
+        } catch (Exception e) {
             error = describe(e);
         }
         writeBytes(error.getBytes(StandardCharsets.UTF_8));
@@ -195,6 +211,44 @@ public final class Oracle {
             return message;
         }
 
+        Message defaults(short version) throws Exception {
+            Message message = type.getDeclaredConstructor().newInstance();
+            fill(message, schema.get("fields"), version);
+            return message;
+        }
+
+        /** Gives each array of structs, and each struct that is null, one struct with defaults. */
+        private void fill(Message message, JsonNode fields, short version) throws Exception {
+            for (JsonNode field : fields) {
+                String type = field.get("type").asText().replace("[]", "");
+                boolean records = type.equals("records") && !includes(nullableVersions(field), version);
+                boolean struct = Character.isUpperCase(type.charAt(0));
+                if (!includes(field.get("versions").asText(), version) || !(records || struct)) {
+                    continue;
+                }
+                Field member = message.getClass().getDeclaredField(camelCase(field.get("name").asText()));
+                member.setAccessible(true);
+                if (records) {
+                    // The default is null, which then cannot be written.
+                    member.set(message, MemoryRecords.EMPTY);
+                    continue;
+                }
+                Message element = Class.forName(this.type.getName() + "$" + type)
+                    .asSubclass(Message.class)
+                    .getDeclaredConstructor()
+                    .newInstance();
+                fill(element, field.has("fields") ? field.get("fields") : commonStruct(schema, type), version);
+                if (!field.get("type").asText().startsWith("[]")) {
+                    member.set(message, element);
+                    continue;
+                }
+                if (member.get(message) == null) {
+                    member.set(message, new ArrayList<Message>());
+                }
+                Collection.class.getMethod("add", Object.class).invoke(member.get(message), element);
+            }
+        }
+
         String compare(short version, byte[] bytes, String json) throws Exception {
             ByteBuffer buffer = ByteBuffer.wrap(bytes);
             Message message = read(version, buffer);
@@ -227,15 +281,11 @@ public final class Oracle {
         private final JsonNode schema;
         private final short version;
         private final Random random;
-        private final Map<String, JsonNode> structs = new HashMap<>();
 
         Generator(JsonNode schema, short version, Random random) {
             this.schema = schema;
             this.version = version;
             this.random = random;
-            for (JsonNode struct : schema.path("commonStructs")) {
-                structs.put(struct.get("name").asText(), struct.get("fields"));
-            }
         }
 
         JsonNode message() {
@@ -245,13 +295,12 @@ public final class Oracle {
         private JsonNode struct(JsonNode fields) {
             ObjectNode object = JsonNodeFactory.instance.objectNode();
             for (JsonNode field : fields) {
-                boolean tagged = includes(field.path("taggedVersions").asText("none"));
-                if (!includes(field.get("versions").asText()) || (tagged && random.nextBoolean())) {
+                boolean tagged = includes(field.path("taggedVersions").asText("none"), version);
+                if (!includes(field.get("versions").asText(), version) || (tagged && random.nextBoolean())) {
                     continue;
                 }
-                String name = field.get("name").asText();
-                name = Character.toLowerCase(name.charAt(0)) + name.substring(1);
-                if (includes(field.path("nullableVersions").asText("none")) && random.nextInt(4) == 0) {
+                String name = camelCase(field.get("name").asText());
+                if (includes(nullableVersions(field), version) && random.nextInt(4) == 0) {
                     object.putNull(name);
                 } else {
                     object.set(name, value(field.get("type").asText(), field));
@@ -280,7 +329,7 @@ public final class Oracle {
                 case "uuid" -> nodes.textNode(new Uuid(bits(), bits()).toString());
                 case "string" -> nodes.textNode(text());
                 case "bytes", "records" -> nodes.binaryNode(bytes());
-                default -> struct(field.has("fields") ? field.get("fields") : structs.get(type));
+                default -> struct(field.has("fields") ? field.get("fields") : commonStruct(schema, type));
             };
         }
 
@@ -307,17 +356,34 @@ public final class Oracle {
             random.nextBytes(bytes);
             return bytes;
         }
+    }
 
-        /** Whether a range such as "3", "3-5", "3+" or "none" has the version. */
-        private boolean includes(String versions) {
-            if (versions.equals("none")) {
-                return false;
-            }
-            if (versions.endsWith("+")) {
-                return version >= Short.parseShort(versions.substring(0, versions.length() - 1));
-            }
-            String[] ends = versions.split("-");
-            return version >= Short.parseShort(ends[0]) && version <= Short.parseShort(ends[ends.length - 1]);
+    /** Whether a range such as "3", "3-5", "3+" or "none" has the version. */
+    private static boolean includes(String versions, short version) {
+        if (versions.equals("none")) {
+            return false;
         }
+        if (versions.endsWith("+")) {
+            return version >= Short.parseShort(versions.substring(0, versions.length() - 1));
+        }
+        String[] ends = versions.split("-");
+        return version >= Short.parseShort(ends[0]) && version <= Short.parseShort(ends[ends.length - 1]);
+    }
+
+    private static String nullableVersions(JsonNode field) {
+        return field.path("nullableVersions").asText("none");
+    }
+
+    private static String camelCase(String name) {
+        return Character.toLowerCase(name.charAt(0)) + name.substring(1);
+    }
+
+    private static JsonNode commonStruct(JsonNode schema, String name) {
+        for (JsonNode struct : schema.path("commonStructs")) {
+            if (struct.get("name").asText().equals(name)) {
+                return struct.get("fields");
+            }
+        }
+        throw new IllegalArgumentException("no struct " + name);
     }
 }

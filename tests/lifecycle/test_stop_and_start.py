@@ -1,0 +1,199 @@
+"""Stopping under load and starting again: quick, with nothing to recover, and nothing forgotten."""
+
+import re
+import signal
+import socket
+import struct
+import threading
+import time
+
+import pytest
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from broker_process import STOP_DEADLINE_S, BrokerProcess, is_reference, restart_port, wait_until
+from clients.librdkafka import (
+    DEADLINE_S,
+    Record,
+    consume_all,
+    create_topic,
+    delete_topic,
+    produce_all,
+)
+from conftest import StartBroker
+from wire import FETCH, Connection
+
+NOTHING_TO_RECOVER = re.compile(r"nothing (had )?to (be )?recover", re.IGNORECASE)
+LONGEST_WAIT_MS = 60_000
+
+
+class Load:
+    """A thread that produces numbers to one partition through an idempotent producer until it is told to stop."""
+
+    def __init__(self, address: str, topic: str) -> None:
+        """Starts the thread."""
+        self.topic = topic
+        self.acknowledged: dict[int, int] = {}
+        self.errors: list[KafkaError] = []
+        self._sent = 0
+        self._producer = Producer(
+            {
+                "bootstrap.servers": address,
+                "enable.idempotence": True,
+                "linger.ms": 1,
+                "reconnect.backoff.ms": 10,
+                "reconnect.backoff.max.ms": 100,
+                "retry.backoff.ms": 10,
+                "log_level": 2,
+            }
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self.acknowledged[int(message.value().split()[0])] = message.offset()
+        else:
+            self.errors.append(error)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if self._sent - len(self.acknowledged) < 5_000:
+                value = b"%d %s" % (self._sent, b"x" * 200)
+                self._producer.produce(self.topic, value, partition=0, on_delivery=self._delivered)
+                self._sent += 1
+            self._producer.poll(0 if self._sent % 100 else 0.002)
+
+    def wait_for_more(self, count: int = 1_000) -> None:
+        """Waits until `count` more records are acknowledged."""
+        goal = len(self.acknowledged) + count
+        wait_until(lambda: len(self.acknowledged) >= goal, DEADLINE_S, "the load gets acknowledgements")
+
+    def finish(self, address: str) -> None:
+        """Stops the load; each of its records is in the log once, in order, where it was acknowledged."""
+        self._stop.set()
+        self._thread.join(DEADLINE_S)
+        assert self._producer.flush(DEADLINE_S) == 0
+        assert self.errors == []
+        assert len(self.acknowledged) == self._sent
+        messages = consume_all(address, self.topic)
+        assert [int(message.value().split()[0]) for message in messages] == list(range(self._sent))
+        assert [message.offset() for message in messages] == [self.acknowledged[n] for n in range(self._sent)]
+
+
+@pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT], ids=lambda value: value.name)
+def test_stop_under_load(start_broker: StartBroker, topic: str, stop_signal: signal.Signals) -> None:
+    """With producers, a long poll and a stalled frame open, it stops in time, and the next start recovers nothing."""
+    broker = start_broker(listen=f"127.0.0.1:{restart_port()}")
+    create_topic(broker.address, topic, partitions=2)
+    load = Load(broker.address, topic)
+    load.wait_for_more()
+    waiting, stalled = Connection(broker.address), Connection(broker.address)
+    name = topic.encode()
+    wait = struct.pack(">iiiib", -1, LONGEST_WAIT_MS, 1, 1 << 20, 0)
+    wait += struct.pack(">ih", 1, len(name)) + name + struct.pack(">iiqi", 1, 1, 0, 1 << 20)
+    waiting.socket.sendall(waiting.frame(FETCH, 4, wait))
+    stalled.socket.sendall(struct.pack(">i", 1_000))
+    load.wait_for_more()
+
+    broker.process.send_signal(stop_signal)
+    code = broker.wait(30 if is_reference() else STOP_DEADLINE_S)
+    assert is_reference() or code == 0, broker.log_tail()
+    broker.start()
+    assert is_reference() or NOTHING_TO_RECOVER.search(broker.log()), broker.log_tail()
+    load.wait_for_more()
+    broker.stop()
+    broker.start()
+    load.wait_for_more()
+    load.finish(broker.address)
+    for connection in (waiting, stalled):
+        connection.socket.close()
+    broker.stop()
+
+
+def test_an_idle_broker_stops_at_once(start_broker: StartBroker) -> None:
+    """Nothing is waited for where nothing is under way, not even for connections that are open."""
+    broker = start_broker()
+    with Connection(broker.address) as connection:
+        connection.api_versions()
+        assert broker.stop() < (10 if is_reference() else 1)
+    broker.start()
+    assert is_reference() or NOTHING_TO_RECOVER.search(broker.log()), broker.log_tail()
+    broker.stop()
+
+
+def test_a_stopped_broker_refuses_connections(start_broker: StartBroker) -> None:
+    """The port is free again."""
+    broker = start_broker(listen=f"127.0.0.1:{restart_port()}")
+    broker.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", broker.port), 1)
+
+
+def test_everything_is_there_after_a_restart(start_broker: StartBroker, topic: str) -> None:
+    """Topics with their ids and settings, records, timestamps, offsets: the same after a stop and after a kill."""
+    broker = start_broker(listen=f"127.0.0.1:{restart_port()}")
+    admin = AdminClient({"bootstrap.servers": broker.address, "reconnect.backoff.max.ms": 100, "log_level": 2})
+    create_topic(broker.address, topic, partitions=4, message_timestamp_type="LogAppendTime")
+    create_topic(broker.address, f"{topic}-small", max_message_bytes="2000")
+    create_topic(broker.address, f"{topic}-deleted")
+    produce_all(broker.address, f"{topic}-deleted", [Record(b"old")])
+    delete_topic(broker.address, f"{topic}-deleted")
+    records = [Record(b"value %d" % number, b"key %d" % number, (("h", b"%d" % number),)) for number in range(1_000)]
+    for partition in range(3):
+        produce_all(broker.address, topic, records[: 1_000 - 300 * partition], partition=partition)
+
+    def state() -> object:
+        described = admin.describe_topics(TopicCollection([topic, f"{topic}-small"]))
+        ids = {name: str(done.result(DEADLINE_S).topic_id) for name, done in described.items()}
+        messages = [message for partition in range(4) for message in consume_all(broker.address, topic, partition)]
+        content = [(m.partition(), m.offset(), m.timestamp(), m.key(), m.value(), m.headers()) for m in messages]
+        return ids, sorted(admin.list_topics(timeout=DEADLINE_S).topics), admin.list_topics().cluster_id, content
+
+    before = state()
+    for stop in (BrokerProcess.stop, BrokerProcess.kill, BrokerProcess.kill, BrokerProcess.stop):
+        stop(broker)
+        broker.start()
+        assert state() == before
+    assert produce_all(broker.address, topic, [Record(b"next")], partition=3) == [0]
+    assert produce_all(broker.address, topic, [Record(b"next")], partition=0) == [1_000]
+    with pytest.raises(AssertionError, match="MSG_SIZE_TOO_LARGE"):
+        produce_all(broker.address, f"{topic}-small", [Record(b"x" * 3_000)])
+    broker.stop()
+
+
+def test_a_consumer_lives_through_a_restart(start_broker: StartBroker, topic: str) -> None:
+    """A consumer in a fetch session goes on where it was."""
+    broker = start_broker(listen=f"127.0.0.1:{restart_port()}")
+    create_topic(broker.address, topic)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": broker.address,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+            "reconnect.backoff.max.ms": 100,
+            "log_level": 2,
+        }
+    )
+    consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    for number in range(4):
+        produce_all(broker.address, topic, [Record(b"%d" % number)])
+        end = time.monotonic() + DEADLINE_S
+        message = None
+        while message is None or message.error():
+            assert time.monotonic() < end, "the record did not come"
+            message = consumer.poll(0.5)
+        assert (message.offset(), message.value()) == (number, b"%d" % number)
+        (broker.stop if number % 2 else broker.kill)()
+        broker.start()
+    consumer.close()
+    broker.stop()
