@@ -114,16 +114,12 @@ fn introspect_impl(declaration: &Declaration) -> TokenStream {
             (true, None) => quote!(random.present(true).then(|| #random)),
             (true, Some(condition)) => quote!(random.present(#condition).then(|| #random)),
         };
+        let default = default_value(field);
+        let draws = quote!(random.draws::<#inner>());
         let tagged = field.tag.map(|_| quote!(random.tagged()));
         let conditions = field.versions.condition(within).into_iter().chain(tagged);
-        let value = match conditions.reduce(|left, right| quote!(#left && #right)) {
-            None => random,
-            Some(condition) => {
-                let default = default_value(field);
-                quote!(if #condition { #random } else { #default })
-            }
-        };
-        quote!(#name: #value)
+        let condition = conditions.fold(draws, |left, right| quote!(#left && #right));
+        quote!(#name: if #condition { #random } else { #default })
     });
     let members = declaration.fields.iter().map(|field| {
         let name = &field.ident;
@@ -148,6 +144,8 @@ fn introspect_impl(declaration: &Declaration) -> TokenStream {
         #[cfg(any(test, feature = "introspect"))]
         #[automatically_derived]
         impl ::wiber_protocol::introspect::Introspect for #ident {
+            const STRUCTS: bool = true;
+
             #[allow(unused_variables)]
             fn random(random: &mut ::wiber_protocol::introspect::Random) -> Self {
                 let version = random.version();

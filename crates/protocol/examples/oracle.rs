@@ -2,20 +2,19 @@
 //! message classes, as `tests/oracle/run` starts them.
 //!
 //! Every message and version, in both directions: a random value's bytes must be read there, shown as the same JSON,
-//! and written as the same bytes; and a random value from there must come back the same. Read in one version and written in
-//! another, a value must give the same bytes here and there, or an error in both: that shows the defaults of what a
-//! version lacks, and what may be dropped.
+//! and written as the same bytes; and a random value from there must come back the same. Read in one version and written
+//! in another, a value must give the same bytes here and there, or an error in both: that shows what may be dropped. The
+//! defaults of all fields must be the same.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
-use std::time::Instant;
 
 use bytes::Bytes;
 use serde_json::Value;
 use wiber_protocol::ApiKey;
-use wiber_protocol::introspect::{self, Entry};
+use wiber_protocol::introspect::{self, Entry, Sample};
 use wiber_protocol::message::Versions;
 
 /// Values for each message, version and direction, if the command line does not say.
@@ -72,7 +71,6 @@ impl Options {
 }
 
 fn compare(options: &Options) -> Result<bool> {
-    let start = Instant::now();
     let mut peer = Peer::start(&options.command)?;
     let mut differences = compare_tables(&peer.table()?);
     let (mut messages, mut versions, mut values) = (0, 0, 0);
@@ -80,20 +78,20 @@ fn compare(options: &Options) -> Result<bool> {
         messages += 1;
         for version in entry.versions.iter() {
             versions += 1;
+            let mut report =
+                |seed, found: Option<String>| {
+                    differences.extend(found.map(|text| {
+                        format!("{} version {version} seed {seed}: {text}", entry.name)
+                    }));
+                };
+            values += 1;
+            report(0, peer.check_defaults(&entry, version)?);
             for index in 0..options.count {
                 let seed = seed(options.seed, entry.name, version, index);
                 values += 3;
-                let found = [
-                    peer.check_ours(&entry, version, seed)?,
-                    peer.check_theirs(&entry, version, seed)?,
-                    peer.check_conversion(&entry, version, seed)?,
-                ];
-                for difference in found.into_iter().flatten() {
-                    differences.push(format!(
-                        "{} version {version} seed {seed}: {difference}",
-                        entry.name
-                    ));
-                }
+                report(seed, peer.check_ours(&entry, version, seed)?);
+                report(seed, peer.check_theirs(&entry, version, seed)?);
+                report(seed, peer.check_conversion(&entry, version, seed)?);
             }
         }
     }
@@ -102,11 +100,10 @@ fn compare(options: &Options) -> Result<bool> {
         println!("{difference}");
     }
     println!(
-        "oracle: seed {}: {} APIs, {messages} messages, {versions} message versions, {values} values, {} differences, {:.1} s",
+        "oracle: seed {}: {} APIs, {messages} messages, {versions} message versions, {values} values, {} differences",
         options.seed,
         ApiKey::ALL.len(),
         differences.len(),
-        start.elapsed().as_secs_f64(),
     );
     Ok(differences.is_empty() && values > 0)
 }
@@ -251,26 +248,28 @@ impl Peer {
         self.request(b'M', entry.name, version)?;
         self.requests.write_all(&seed.to_be_bytes())?;
         self.requests.flush()?;
-        let bytes = Bytes::from(self.read_bytes()?);
-        let json = self.read_text()?;
-        let Ok(json) = serde_json::from_str::<Value>(&json) else {
-            return Ok(Some(format!("theirs cannot be made: {json}")));
-        };
-        let sample = match entry.convert(bytes.clone(), version, version) {
+        let (bytes, json) = match self.read_sample()? {
             Ok(sample) => sample,
-            Err(fault) => return Ok(Some(format!("theirs: {fault}, in {json}"))),
+            Err(error) => return Ok(Some(format!("theirs cannot be made: {error}"))),
         };
-        let shown = show_record_sizes(sample.json);
-        if shown != json {
-            return Ok(Some(format!("theirs: read {shown} from {json}")));
-        }
-        if sample.bytes != bytes {
-            return Ok(Some(format!(
-                "theirs: wrote {:?} for {bytes:?}",
-                sample.bytes
-            )));
-        }
-        Ok(None)
+        Ok(match entry.convert(bytes.clone(), version, version) {
+            Err(fault) => Some(format!("theirs: {fault}, in {json}")),
+            Ok(sample) => differ("theirs", sample, bytes, json),
+        })
+    }
+
+    /// The value with one element in each array of structs, and every other field at its default.
+    fn check_defaults(&mut self, entry: &Entry, version: i16) -> Result<Option<String>> {
+        self.request(b'D', entry.name, version)?;
+        self.requests.flush()?;
+        let (bytes, json) = match self.read_sample()? {
+            Ok(sample) => sample,
+            Err(error) => return Ok(Some(format!("their defaults cannot be made: {error}"))),
+        };
+        Ok(match entry.defaults(version) {
+            Err(fault) => Some(format!("defaults: {fault}")),
+            Ok(sample) => differ("defaults", sample, bytes, json),
+        })
     }
 
     /// A value from here, read in this version and written in another, here and there.
@@ -298,6 +297,15 @@ impl Peer {
             Err(_) if !error.is_empty() => None,
             Err(fault) => Some(format!("{place}: {fault}")),
         })
+    }
+
+    /// Bytes and JSON, or why there are none.
+    fn read_sample(&mut self) -> Result<std::result::Result<(Bytes, Value), String>> {
+        let bytes = Bytes::from(self.read_bytes()?);
+        let json = self.read_text()?;
+        Ok(serde_json::from_str(&json)
+            .map(|value| (bytes, value))
+            .map_err(|_| json))
     }
 
     fn request(&mut self, kind: u8, name: &str, version: i16) -> Result<()> {
@@ -334,6 +342,21 @@ impl Peer {
 
     fn read_text(&mut self) -> Result<String> {
         Ok(String::from_utf8(self.read_bytes()?)?)
+    }
+}
+
+/// What differs between a value here and the same there.
+fn differ(what: &str, ours: Sample, bytes: Bytes, json: Value) -> Option<String> {
+    let shown = show_record_sizes(ours.json);
+    if shown != json {
+        Some(format!("{what}: {shown} here, {json} there"))
+    } else if ours.bytes != bytes {
+        Some(format!(
+            "{what}: {:?} here, {bytes:?} there, for {json}",
+            ours.bytes
+        ))
+    } else {
+        None
     }
 }
 

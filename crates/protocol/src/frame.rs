@@ -114,3 +114,114 @@ pub fn decode_response<R: Response>(frame: Bytes, version: i16) -> Result<(i32, 
         ResponseHeader::decode_prefix(frame, R::KEY.response_header_version(version))?;
     Ok((header.correlation_id, R::decode(body, version)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::messages::{
+        ApiVersionsRequest, ApiVersionsResponse, HeartbeatRequest, HeartbeatResponse,
+    };
+
+    /// The frame without its size, which must be right.
+    fn received(frame: &Frame) -> Bytes {
+        let bytes = frame.to_bytes();
+        let (size, rest) = bytes.split_at(4);
+        assert_eq!(size, (rest.len() as u32).to_be_bytes());
+        bytes.slice(4..)
+    }
+
+    #[test]
+    fn requests_and_responses_pass_with_their_headers() {
+        let request = HeartbeatRequest {
+            group_id: "g".into(),
+            generation_id: 3,
+            ..Default::default()
+        };
+        let response = HeartbeatResponse {
+            error_code: 27,
+            ..Default::default()
+        };
+        for version in ApiKey::Heartbeat.versions().iter() {
+            let frame = encode_request(&request, version, 42, Some("me".into())).expect("valid");
+            let parsed = RequestFrame::parse(received(&frame)).expect("valid");
+            assert_eq!(
+                (parsed.key, parsed.version, parsed.correlation_id),
+                (ApiKey::Heartbeat, version, 42)
+            );
+            assert_eq!(parsed.client_id, Some("me".into()));
+            assert_eq!(parsed.decode(), Ok(request.clone()));
+
+            let frame = received(&encode_response(&response, version, 42).expect("valid"));
+            assert_eq!(peek_correlation_id(&frame), Some(42));
+            assert_eq!(decode_response(frame, version), Ok((42, response.clone())));
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_request_are_kafkas() {
+        let request = ApiVersionsRequest {
+            client_software_name: "kcat".into(),
+            client_software_version: "1".into(),
+        };
+        let frame = encode_request(&request, 3, 1, Some("rd".into())).expect("valid");
+        // Size; key 18, version 3, correlation id 1, a client id with a classic length, no tags; the body, no tags.
+        assert_eq!(
+            frame.to_bytes(),
+            b"\0\0\0\x15\0\x12\0\x03\0\0\0\x01\0\x02rd\0\x05kcat\x021\0"[..]
+        );
+    }
+
+    #[test]
+    fn an_api_versions_request_that_is_too_new_can_be_answered() {
+        let frame =
+            Bytes::from_static(b"\0\x12\x01\0\0\0\0\x07\xff\xff\0whatever the future holds");
+        let request = RequestFrame::parse(frame).expect("the header can be read");
+        assert_eq!(
+            (request.key, request.version, request.correlation_id),
+            (ApiKey::ApiVersions, 256, 7)
+        );
+        assert_eq!(request.client_id, None);
+        assert!(!request.key.versions().contains(request.version));
+        let response = ApiVersionsResponse {
+            error_code: 35,
+            ..Default::default()
+        };
+        let answer = encode_response(&response, 0, request.correlation_id).expect("valid");
+        assert_eq!(answer.to_bytes(), b"\0\0\0\x0a\0\0\0\x07\0\x23\0\0\0\0"[..]);
+    }
+
+    #[test]
+    fn api_versions_responses_have_the_oldest_header() {
+        for version in ApiKey::ApiVersions.versions().iter() {
+            assert_eq!(ApiKey::ApiVersions.response_header_version(version), 0);
+        }
+        assert_eq!(ApiKey::ApiVersions.request_header_version(2), 1);
+        assert_eq!(ApiKey::ApiVersions.request_header_version(3), 2);
+        assert_eq!(ApiKey::Fetch.response_header_version(11), 0);
+        assert_eq!(ApiKey::Fetch.response_header_version(12), 1);
+    }
+
+    #[test]
+    fn frames_that_are_no_requests_are_refused() {
+        let kind = |bytes: &'static [u8]| {
+            RequestFrame::parse(Bytes::from_static(bytes))
+                .expect_err("no request")
+                .kind
+        };
+        assert_eq!(kind(b""), DecodeErrorKind::OutOfBytes);
+        assert_eq!(kind(b"\0\x12\0"), DecodeErrorKind::OutOfBytes);
+        assert_eq!(
+            kind(b"\0\x12\0\x03\0\0\0\x01\0\x09rd\0"),
+            DecodeErrorKind::OutOfBytes
+        );
+        assert_eq!(
+            kind(b"\x7f\xff\0\0\0\0\0\x01\xff\xff"),
+            DecodeErrorKind::UnknownApiKey(0x7fff)
+        );
+        // ControlledShutdown, which Kafka 4 no longer has.
+        assert_eq!(
+            kind(b"\0\x07\0\x03\0\0\0\x01\xff\xff"),
+            DecodeErrorKind::UnknownApiKey(7)
+        );
+    }
+}

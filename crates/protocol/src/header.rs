@@ -16,7 +16,7 @@ pub struct RequestHeader {
     pub correlation_id: i32,
     /// What the client calls itself. Its length is never compact, so that every broker can read the header of an
     /// ApiVersions request, however new.
-    #[field(flexible = "none", default = null)]
+    #[field(flexible = "none")]
     pub client_id: Option<Str>,
 }
 

@@ -26,6 +26,8 @@ const LONG_CHARACTERS: usize = 130;
 pub struct Random {
     rng: Rng,
     version: i16,
+    /// Draw nothing: every field that is not made of structs has its default.
+    defaults: bool,
 }
 
 impl Random {
@@ -35,7 +37,23 @@ impl Random {
         Random {
             rng: Rng::new(seed),
             version,
+            defaults: false,
         }
+    }
+
+    /// Draws nothing: gives each array of structs one element, and every other field its default.
+    #[must_use]
+    pub fn defaults(version: i16) -> Random {
+        Random {
+            defaults: true,
+            ..Random::new(0, version)
+        }
+    }
+
+    /// Whether a field of type `T` is to have a value other than its default.
+    #[must_use]
+    pub fn draws<T: Introspect>(&self) -> bool {
+        !self.defaults || T::STRUCTS
     }
 
     /// The version that values are for.
@@ -46,12 +64,12 @@ impl Random {
 
     /// Whether a value is there, where null is `allowed` or not.
     pub fn present(&mut self, allowed: bool) -> bool {
-        !(allowed && self.rng.one_in(4))
+        self.defaults || !(allowed && self.rng.one_in(4))
     }
 
     /// Whether a tagged field is to have a value other than its default.
     pub fn tagged(&mut self) -> bool {
-        self.rng.one_in(2)
+        self.defaults || self.rng.one_in(2)
     }
 
     /// 64 bits, often those of a number at the edge.
@@ -79,6 +97,9 @@ impl Random {
 
 /// A type whose values can be drawn, and shown as Kafka's JSON converters show them.
 pub trait Introspect: Sized {
+    /// Whether it is a struct, or an array of structs.
+    const STRUCTS: bool;
+
     /// Draws a value.
     fn random(random: &mut Random) -> Self;
 
@@ -89,6 +110,8 @@ pub trait Introspect: Sized {
 macro_rules! integer {
     ($($integer:ty)*) => {$(
         impl Introspect for $integer {
+    const STRUCTS: bool = false;
+
             fn random(random: &mut Random) -> Self {
                 random.bits() as $integer
             }
@@ -103,6 +126,8 @@ macro_rules! integer {
 integer!(i8 i16 u16 i32 i64);
 
 impl Introspect for f64 {
+    const STRUCTS: bool = false;
+
     fn random(random: &mut Random) -> f64 {
         random.bits() as i32 as f64 / 8.0
     }
@@ -113,6 +138,8 @@ impl Introspect for f64 {
 }
 
 impl Introspect for bool {
+    const STRUCTS: bool = false;
+
     fn random(random: &mut Random) -> bool {
         random.rng.one_in(2)
     }
@@ -123,6 +150,8 @@ impl Introspect for bool {
 }
 
 impl Introspect for TopicId {
+    const STRUCTS: bool = false;
+
     fn random(random: &mut Random) -> TopicId {
         let mut id = TopicId::ZERO;
         if !random.rng.one_in(8) {
@@ -137,6 +166,8 @@ impl Introspect for TopicId {
 }
 
 impl Introspect for Str {
+    const STRUCTS: bool = false;
+
     fn random(random: &mut Random) -> Str {
         const ALPHABET: [char; 12] = [
             'a', 'Z', '0', '.', '-', '_', ' ', '"', '\\', 'é', '漢', '🦀',
@@ -155,6 +186,8 @@ impl Introspect for Str {
 }
 
 impl Introspect for Bytes {
+    const STRUCTS: bool = false;
+
     fn random(random: &mut Random) -> Bytes {
         random.bytes()
     }
@@ -165,6 +198,8 @@ impl Introspect for Bytes {
 }
 
 impl Introspect for Records {
+    const STRUCTS: bool = false;
+
     fn random(random: &mut Random) -> Records {
         (0..random.rng.below(MAX_ELEMENTS))
             .map(|_| random.bytes())
@@ -177,7 +212,12 @@ impl Introspect for Records {
 }
 
 impl<T: Introspect> Introspect for Vec<T> {
+    const STRUCTS: bool = T::STRUCTS;
+
     fn random(random: &mut Random) -> Vec<T> {
+        if random.defaults {
+            return vec![T::random(random)];
+        }
         (0..random.rng.below(MAX_ELEMENTS + 1))
             .map(|_| T::random(random))
             .collect()
@@ -259,7 +299,7 @@ pub struct Entry {
     pub name: &'static str,
     /// Its versions.
     pub versions: Versions,
-    random: fn(u64, i16) -> Result<Sample, Fault>,
+    draw: fn(Random) -> Result<Sample, Fault>,
     convert: fn(Bytes, i16, i16) -> Result<Sample, Fault>,
 }
 
@@ -271,14 +311,19 @@ impl Entry {
             role,
             name: M::NAME,
             versions: M::VERSIONS,
-            random: random::<M>,
+            draw: draw::<M>,
             convert: convert::<M>,
         }
     }
 
     /// A random value that is the same for each `seed`, after a round trip that did not change it.
     pub fn random(&self, seed: u64, version: i16) -> Result<Sample, Fault> {
-        (self.random)(seed, version)
+        (self.draw)(Random::new(seed, version))
+    }
+
+    /// The value with one element in each array of structs, and every other field at its default.
+    pub fn defaults(&self, version: i16) -> Result<Sample, Fault> {
+        (self.draw)(Random::defaults(version))
     }
 
     /// Reads a message in one version and writes it in another, or in the same.
@@ -298,8 +343,9 @@ pub fn entries() -> Vec<Entry> {
     entries
 }
 
-fn random<M: Message + Introspect>(seed: u64, version: i16) -> Result<Sample, Fault> {
-    let value = M::random(&mut Random::new(seed, version));
+fn draw<M: Message + Introspect>(mut random: Random) -> Result<Sample, Fault> {
+    let version = random.version;
+    let value = M::random(&mut random);
     let sample = sample(&value, version)?;
     let read = M::decode(sample.bytes.clone(), version).map_err(Fault::Decode)?;
     if read != value {
@@ -318,4 +364,81 @@ fn sample<M: Message + Introspect>(value: &M, version: i16) -> Result<Sample, Fa
         bytes: value.encode(version).map_err(Fault::Encode)?.to_bytes(),
         json: value.to_json(version),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Values of each message and version.
+    const CASES: u32 = 24;
+
+    fn each_version() -> impl Iterator<Item = (Entry, i16)> {
+        entries()
+            .into_iter()
+            .flat_map(|entry| entry.versions.iter().map(move |version| (entry, version)))
+    }
+
+    #[test]
+    fn every_api_is_there() {
+        assert_eq!(ApiKey::ALL.len(), 89);
+        assert_eq!(entries().len(), 2 + 2 * ApiKey::ALL.len());
+        assert!(ApiKey::ALL.is_sorted());
+        for key in ApiKey::ALL {
+            assert_eq!(ApiKey::from_number(key.number()), Some(*key));
+        }
+    }
+
+    #[test]
+    fn defaults_pass_unchanged() {
+        for (entry, version) in each_version() {
+            if let Err(fault) = entry.defaults(version) {
+                panic!("{} version {version}: {fault}", entry.name);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn values_of_every_version_pass_unchanged(seed: u64) {
+            for (entry, version) in each_version() {
+                let sample = entry.random(seed, version);
+                prop_assert!(sample.is_ok(), "{} version {version}: {:?}", entry.name, sample);
+                let sample = sample.unwrap();
+                let again = entry.convert(sample.bytes.clone(), version, version);
+                prop_assert!(again.is_ok(), "{} version {version}: {:?}", entry.name, again);
+                prop_assert_eq!(again.unwrap(), sample);
+            }
+        }
+
+        #[test]
+        fn bytes_that_are_cut_or_longer_are_refused(seed: u64) {
+            for (entry, version) in each_version() {
+                let bytes = entry.random(seed, version).unwrap().bytes;
+                let cut = bytes.len().checked_sub(1 + (seed % 7) as usize);
+                if let Some(cut) = cut {
+                    prop_assert!(entry.convert(bytes.slice(..cut), version, version).is_err());
+                }
+                let longer = [&bytes[..], &[0]].concat();
+                prop_assert!(entry.convert(longer.into(), version, version).is_err());
+            }
+        }
+
+        #[test]
+        fn no_bytes_are_fatal(seed: u64, place: usize, byte: u8) {
+            for (entry, version) in each_version() {
+                let mut bytes = entry.random(seed, version).unwrap().bytes.to_vec();
+                if !bytes.is_empty() {
+                    let place = place % bytes.len();
+                    bytes[place] = byte;
+                }
+                // Whether they are a message is open; a panic or an endless loop is what must not be.
+                let _ = entry.convert(bytes.into(), version, version);
+            }
+        }
+    }
 }

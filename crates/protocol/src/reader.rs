@@ -312,3 +312,184 @@ impl Reader {
         self.read_tags(&mut |_, _| false);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+    use crate::messages::create_topics::CreatableTopic;
+    use crate::messages::metadata::MetadataRequestTopic;
+    use crate::messages::{ApiVersionsRequest, CreateTopicsRequest, FetchRequest, MetadataRequest};
+
+    fn reader(bytes: &'static [u8]) -> Reader {
+        Reader::new(Bytes::from_static(bytes), "Test", 0, true)
+    }
+
+    fn error<M: Message>(bytes: impl Into<Bytes>, version: i16) -> DecodeError {
+        M::decode(bytes.into(), version).expect_err("these bytes are no message")
+    }
+
+    #[test]
+    fn varints_hold_32_bits_and_no_more() {
+        for (bytes, value) in [
+            (&[0][..], 0),
+            (&[0x7f], 127),
+            (&[0x80, 1], 128),
+            (&[0xff, 0xff, 0xff, 0xff, 0x0f], u32::MAX),
+            (&[0x81, 0x80, 0], 1),
+        ] {
+            let mut reader = reader(bytes);
+            assert_eq!(reader.varint("v"), value);
+            assert_eq!(reader.finish(), Ok(()));
+        }
+        for (bytes, kind) in [
+            (
+                &[0xff, 0xff, 0xff, 0xff, 0x1f][..],
+                DecodeErrorKind::InvalidVarint,
+            ),
+            (
+                &[0x80, 0x80, 0x80, 0x80, 0x80, 0],
+                DecodeErrorKind::InvalidVarint,
+            ),
+            (&[0x80, 0x80], DecodeErrorKind::OutOfBytes),
+        ] {
+            let mut reader = reader(bytes);
+            reader.varint("v");
+            assert_eq!(reader.finish().expect_err("too long or cut").kind, kind);
+        }
+    }
+
+    #[test]
+    fn a_reader_that_failed_gives_nothing_more() {
+        let mut reader = reader(&[9, 1, 2, 3]);
+        assert_eq!(reader.slice(9, "first"), Bytes::new());
+        assert_eq!(reader.array::<1>("second"), [0]);
+        assert_eq!(reader.varint("third"), 0);
+        let error = reader.finish().expect_err("it failed");
+        assert_eq!(
+            (error.field, error.offset, error.kind),
+            ("first", 0, DecodeErrorKind::OutOfBytes)
+        );
+    }
+
+    #[test]
+    fn a_huge_count_is_refused_before_anything_is_allocated() {
+        let error = error::<MetadataRequest>(i32::MAX.to_be_bytes().to_vec(), 1);
+        assert_eq!(
+            error.to_string(),
+            "MetadataRequest: topics at byte 4 is longer than what remains"
+        );
+        // Compact: the largest varint.
+        let huge = vec![0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0];
+        assert_eq!(
+            self::error::<MetadataRequest>(huge, 12).kind,
+            DecodeErrorKind::OutOfBytes
+        );
+        assert_eq!(
+            self::error::<MetadataRequest>((-2i32).to_be_bytes().to_vec(), 1).kind,
+            DecodeErrorKind::InvalidLength
+        );
+    }
+
+    #[test]
+    fn a_count_that_bytes_could_follow_is_held_to_the_memory_of_its_frame() {
+        // Each byte could begin an element; the elements would take far more memory than the frame has bytes.
+        let count = 2 << 20;
+        let mut frame = i32::to_be_bytes(count).to_vec();
+        frame.resize(4 + count as usize, 0);
+        let budget = MEMORY_BASE_BYTES + MEMORY_FACTOR * frame.len();
+        assert!(count as usize * size_of::<CreatableTopic>() > budget);
+        assert_eq!(
+            error::<CreateTopicsRequest>(frame, 2).kind,
+            DecodeErrorKind::TooMuchMemory
+        );
+        // What a client could mean passes, however short its names.
+        let topics = vec![
+            MetadataRequestTopic {
+                name: Some("t".into()),
+                ..Default::default()
+            };
+            10_000
+        ];
+        let request = MetadataRequest {
+            topics: Some(topics),
+            ..Default::default()
+        };
+        for version in MetadataRequest::VERSIONS.iter() {
+            let bytes = request.encode(version).expect("valid").to_bytes();
+            assert_eq!(MetadataRequest::decode(bytes, version), Ok(request.clone()));
+        }
+    }
+
+    #[test]
+    fn errors_name_message_field_and_place() {
+        let error = error::<ApiVersionsRequest>(vec![2, b'a', 3, b'b', 0xff, 0], 3);
+        assert_eq!(
+            error.to_string(),
+            "ApiVersionsRequest: client_software_version at byte 5 is not UTF-8"
+        );
+        let error = self::error::<ApiVersionsRequest>(vec![2, b'a', 0, 0], 3);
+        assert_eq!(
+            error.to_string(),
+            "ApiVersionsRequest: client_software_version at byte 3 is null and must not be"
+        );
+        let error = self::error::<ApiVersionsRequest>(vec![2, b'a', 1, 0, 7], 3);
+        assert_eq!(
+            error.to_string(),
+            "ApiVersionsRequest ends at byte 4, and bytes follow"
+        );
+        let error = self::error::<ApiVersionsRequest>(vec![], 5);
+        assert_eq!(error.to_string(), "ApiVersionsRequest has no version 5");
+        let too_long = [&[0x81, 0x80, 2][..], &[b'a'; 0x8000]].concat();
+        assert_eq!(
+            self::error::<ApiVersionsRequest>(too_long, 3).kind,
+            DecodeErrorKind::InvalidLength
+        );
+    }
+
+    /// An ApiVersions request of version 3 with these tagged fields.
+    fn tagged(tags: &[u8]) -> Result<ApiVersionsRequest, DecodeError> {
+        ApiVersionsRequest::decode([&[1, 1][..], tags].concat().into(), 3)
+    }
+
+    #[test]
+    fn unknown_tagged_fields_are_skipped() {
+        assert_eq!(
+            tagged(&[2, 0, 3, 1, 2, 3, 9, 0]),
+            Ok(ApiVersionsRequest::default())
+        );
+    }
+
+    #[test]
+    fn tagged_fields_that_are_wrong_are_refused() {
+        let kind = |tags| tagged(tags).expect_err("wrong tags").kind;
+        assert_eq!(kind(&[2, 1, 0, 1, 0]), DecodeErrorKind::InvalidTag);
+        assert_eq!(kind(&[2, 1, 0, 0, 0]), DecodeErrorKind::InvalidTag);
+        assert_eq!(kind(&[1, 0, 3, 1, 2]), DecodeErrorKind::OutOfBytes);
+        assert_eq!(
+            kind(&[0xff, 0xff, 0xff, 0xff, 0x0f]),
+            DecodeErrorKind::OutOfBytes
+        );
+        // A known field, the session's replica state of 12 bytes, that says it has 13.
+        let valid = FetchRequest::default()
+            .encode(15)
+            .expect("valid")
+            .to_bytes();
+        let (fields, end) = valid.split_at(valid.len() - 1);
+        assert_eq!(end, [0]);
+        let state = [fields, &[1, 1, 13], &[0; 4], &[0; 8], &[0], &[0]].concat();
+        assert!(
+            FetchRequest::decode(
+                [&state[..fields.len() + 2], &[13], &[0; 13]]
+                    .concat()
+                    .into(),
+                15
+            )
+            .is_ok()
+        );
+        assert_eq!(
+            error::<FetchRequest>([&state[..fields.len() + 2], &[14], &[0; 14]].concat(), 15).kind,
+            DecodeErrorKind::InvalidTag
+        );
+    }
+}

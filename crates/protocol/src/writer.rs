@@ -335,3 +335,228 @@ impl Frame {
         Bytes::from(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wiber_protocol_derive::Message;
+
+    use super::*;
+    use crate::message::Message;
+    use crate::messages::fetch::{FetchableTopicResponse, PartitionData};
+    use crate::messages::{
+        FetchRequest, FetchResponse, InitProducerIdRequest, JoinGroupResponse, MetadataRequest,
+        MetadataResponse, ProduceRequest, SaslAuthenticateRequest,
+    };
+    use crate::records::Records;
+    use crate::{decode_response, encode_response};
+
+    /// A message with records in a tagged field, which no API has.
+    #[derive(Message, Clone, Debug, PartialEq)]
+    #[message(versions = "0", flexible = "0+")]
+    struct Tagged {
+        first: i8,
+        #[field(tag = 0)]
+        number: i16,
+        #[field(tag = 1)]
+        records: Records,
+        #[field(tag = 2, default = -1)]
+        last: i8,
+    }
+
+    /// A Fetch response with one partition that has these records.
+    fn fetch_response(records: Records) -> FetchResponse {
+        let partition = PartitionData {
+            records: Some(records),
+            ..Default::default()
+        };
+        let topic = FetchableTopicResponse {
+            partitions: vec![partition],
+            ..Default::default()
+        };
+        FetchResponse {
+            responses: vec![topic],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn records_leave_as_the_chunks_they_came_as() {
+        let batches: Vec<Bytes> = [vec![1u8; 70], vec![2; 100_000], vec![3; 1]]
+            .map(Bytes::from)
+            .to_vec();
+        let response = fetch_response(batches.iter().cloned().collect());
+        for version in FetchResponse::VERSIONS.iter() {
+            let frame = encode_response(&response, version, 7).expect("valid");
+            let chunks: Vec<Bytes> = frame.chunks().collect();
+            let shared: Vec<*const u8> = chunks.iter().map(|chunk| chunk.as_ptr()).collect();
+            for batch in &batches {
+                assert!(
+                    shared.contains(&batch.as_ptr()),
+                    "the batch itself is in the frame"
+                );
+            }
+            let tags_follow = usize::from(FetchResponse::is_flexible(version));
+            assert_eq!(chunks.len(), 1 + batches.len() + tags_follow);
+            assert_eq!(chunks.iter().map(Bytes::len).sum::<usize>(), frame.len());
+            let whole = frame.to_bytes();
+            assert_eq!(whole[..4], (frame.len() as u32 - 4).to_be_bytes());
+
+            let (correlation_id, read) =
+                decode_response::<FetchResponse>(whole.slice(SIZE_PREFIX_BYTES..), version)
+                    .expect("valid");
+            assert_eq!((correlation_id, &read), (7, &response));
+            let records = read.responses[0].partitions[0]
+                .records
+                .as_ref()
+                .expect("not null");
+            assert_eq!(records.chunks().len(), 1);
+            assert!(
+                whole.as_ptr_range().contains(&records.chunks()[0].as_ptr()),
+                "a slice of the frame"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_decoded_is_a_slice_of_the_frame() {
+        let request = SaslAuthenticateRequest {
+            auth_bytes: Bytes::from(vec![7; 5000]),
+        };
+        let frame = request.encode(2).expect("valid");
+        assert!(
+            frame
+                .chunks()
+                .any(|chunk| chunk.as_ptr() == request.auth_bytes.as_ptr())
+        );
+        let whole = frame.to_bytes();
+        let read = SaslAuthenticateRequest::decode(whole.clone(), 2).expect("valid");
+        assert!(whole.as_ptr_range().contains(&read.auth_bytes.as_ptr()));
+
+        let request = ProduceRequest {
+            transactional_id: Some("an id".into()),
+            ..Default::default()
+        };
+        let whole = request.encode(9).expect("valid").to_bytes();
+        let read = ProduceRequest::decode(whole.clone(), 9).expect("valid");
+        let id = read.transactional_id.expect("not null");
+        assert!(
+            whole
+                .as_ptr_range()
+                .contains(&id.as_shared_bytes().as_ptr())
+        );
+        assert!(
+            !whole
+                .as_ptr_range()
+                .contains(&id.detached().as_shared_bytes().as_ptr())
+        );
+    }
+
+    #[test]
+    fn tagged_fields_are_left_out_while_they_hold_their_default() {
+        let bytes = |message: &Tagged| message.encode(0).expect("valid").to_bytes();
+        let mut message = Tagged::default();
+        assert_eq!(bytes(&message), [0, 0][..]);
+        message.last = 0;
+        assert_eq!(bytes(&message), [0, 1, 2, 1, 0][..]);
+        message.number = 258;
+        assert_eq!(bytes(&message), [0, 2, 0, 2, 1, 2, 2, 1, 0][..]);
+        assert_eq!(Tagged::decode(bytes(&message), 0), Ok(message));
+    }
+
+    #[test]
+    fn records_in_a_tagged_field_keep_their_place() {
+        let message = Tagged {
+            first: 5,
+            number: 1,
+            records: [vec![8u8; 200], vec![9; 3]]
+                .map(Bytes::from)
+                .into_iter()
+                .collect(),
+            last: 6,
+        };
+        let frame = message.encode(0).expect("valid");
+        let chunks: Vec<Bytes> = frame.chunks().collect();
+        assert_eq!(chunks[0], [5, 3, 0, 2, 0, 1, 1, 0xcd, 1, 0xcc, 1][..]);
+        assert_eq!(chunks[1..3], message.records.chunks()[..]);
+        assert_eq!(chunks[3], [2, 1, 6][..]);
+        assert_eq!(Tagged::decode(frame.to_bytes(), 0), Ok(message));
+    }
+
+    #[test]
+    fn a_field_that_the_version_lacks_is_dropped_or_refused() {
+        let response = MetadataResponse {
+            cluster_id: Some("c".into()),
+            ..Default::default()
+        };
+        assert_eq!(
+            response.encode(1).expect("ignorable").to_bytes(),
+            MetadataResponse::default()
+                .encode(1)
+                .expect("valid")
+                .to_bytes()
+        );
+
+        let request = MetadataRequest {
+            allow_auto_topic_creation: false,
+            ..Default::default()
+        };
+        assert!(request.encode(4).is_ok());
+        let error = request.encode(3).expect_err("not ignorable");
+        assert_eq!(
+            error.to_string(),
+            "MetadataRequest version 3 has no field allow_auto_topic_creation, which is set"
+        );
+        assert_eq!(error.kind, EncodeErrorKind::FieldNotInVersion);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused() {
+        let request = MetadataRequest {
+            topics: None,
+            ..Default::default()
+        };
+        assert!(request.encode(1).is_ok());
+        assert_eq!(
+            request.encode(0).expect_err("not nullable").to_string(),
+            "MetadataRequest version 0: topics must not be null"
+        );
+        let response = JoinGroupResponse {
+            protocol_name: None,
+            ..Default::default()
+        };
+        assert!(response.encode(7).is_ok());
+        assert_eq!(
+            response.encode(6).expect_err("not nullable").kind,
+            EncodeErrorKind::UnexpectedNull
+        );
+        let request = InitProducerIdRequest {
+            transactional_id: Some("x".repeat(0x8000).into()),
+            ..Default::default()
+        };
+        assert_eq!(
+            request.encode(4).expect_err("too long").kind,
+            EncodeErrorKind::TooLong
+        );
+        let error = FetchRequest::default()
+            .encode(3)
+            .expect_err("no such version");
+        assert_eq!(error.to_string(), "FetchRequest has no version 3");
+    }
+
+    #[test]
+    fn no_records_are_not_null() {
+        let empty = fetch_response(Records::new())
+            .encode(4)
+            .expect("valid")
+            .to_bytes();
+        assert!(empty.ends_with(&[0, 0, 0, 0]));
+        let mut null = fetch_response(Records::new());
+        null.responses[0].partitions[0].records = None;
+        assert!(
+            null.encode(4)
+                .expect("valid")
+                .to_bytes()
+                .ends_with(&[0xff; 4])
+        );
+    }
+}
