@@ -28,6 +28,7 @@ import java.util.concurrent.Callable;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
+import org.apache.kafka.common.protocol.Errors;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.MessageUtil;
 import org.apache.kafka.common.protocol.ObjectSerializationCache;
@@ -39,6 +40,7 @@ import org.apache.kafka.common.record.internal.MemoryRecords;
  *
  * <pre>
  * T                                   the table of APIs: a count, then key, name, versions and header versions of each
+ * E                                   the error codes: a count, then code and name of each
  * C name version bytes json           whether Kafka reads, shows and writes a message in the same way: "" or what differs
  * M name version seed                 a random value: bytes and json, or an empty string and what went wrong
  * D name version                      the defaults: one element in each array of structs; bytes and json, as for M
@@ -65,6 +67,7 @@ public final class Oracle {
         while ((request = in.read()) >= 0) {
             switch (request) {
                 case 'T' -> table();
+                case 'E' -> errors();
                 case 'C' -> check();
                 case 'M' -> make();
                 case 'D' -> defaults();
@@ -89,6 +92,14 @@ public final class Oracle {
                 out.writeShort(key.requestHeaderVersion(version));
                 out.writeShort(key.responseHeaderVersion(version));
             }
+        }
+    }
+
+    private void errors() throws IOException {
+        out.writeInt(Errors.values().length);
+        for (Errors error : Errors.values()) {
+            out.writeShort(error.code());
+            out.writeUTF(error.name());
         }
     }
 

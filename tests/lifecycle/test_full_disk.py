@@ -1,0 +1,123 @@
+"""A full disk, on a small tmpfs: writes are refused, reads go on, the broker stops, starts and recovers on it."""
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError
+
+from broker_process import wait_until
+from clients.librdkafka import (
+    DEADLINE_S,
+    Record,
+    consume_all,
+    create_topic,
+    delete_topic,
+    produce,
+    produce_all,
+)
+from conftest import StartBroker
+
+pytestmark = pytest.mark.wiber_only("Kafka stops when its disk is full")
+
+DISK_BYTES = 256 << 20
+RECORD_BYTES = 100_000
+BATCH_RECORDS = 100
+REFUSAL_TIMEOUT_MS = 4_000
+
+
+class SmallDisk:
+    """A tmpfs in a mount namespace of its own, which is gone when the namespace is: nothing has to be unmounted."""
+
+    def __init__(self, directory: Path, size_bytes: int) -> None:
+        """Mounts it on `directory`, for those processes alone that are run with `prefix`."""
+        mount = f'mount -t tmpfs -o size={size_bytes} tmpfs "$1" && echo mounted && exec cat'
+        as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", *as_root, "sh", "-c", mount, "sh", str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == b"mounted\n", "no tmpfs could be mounted"
+        as_root = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        self.prefix = ["nsenter", f"--target={self._holder.pid}", "--mount", *as_root, "--"]
+
+    def free_bytes(self, directory: Path) -> int:
+        """What is free on the disk."""
+        seen = os.statvfs(f"/proc/{self._holder.pid}/root/{directory}")
+        return seen.f_bavail * seen.f_frsize
+
+    def close(self) -> None:
+        """Ends the namespace."""
+        self._holder.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A small disk on the directory `disk` of the test."""
+    (tmp_path / "disk").mkdir()
+    disk = SmallDisk(tmp_path / "disk", DISK_BYTES)
+    yield disk
+    disk.close()
+
+
+@pytest.mark.timeout(300)
+def test_full_disk(start_broker: StartBroker, small_disk: SmallDisk, tmp_path: Path, topic: str) -> None:
+    """What was acknowledged stays readable, what is refused leaves no trace; room that is made is used."""
+    source = random.Random(21)
+    broker = start_broker(data_dir=tmp_path / "disk" / "data", prefix=small_disk.prefix)
+    create_topic(broker.address, topic)
+    create_topic(broker.address, f"{topic}-ballast")
+
+    def fill(name: str) -> dict[int, bytes]:
+        """Produces until a record is refused: what was acknowledged, by offset."""
+        kept: dict[int, bytes] = {}
+        for _ in range(2 * DISK_BYTES // (BATCH_RECORDS * RECORD_BYTES)):
+            values = [source.randbytes(RECORD_BYTES) for _ in range(BATCH_RECORDS)]
+            deliveries = produce(
+                broker.address,
+                name,
+                map(Record, values),
+                enable_idempotence=True,
+                message_timeout_ms=REFUSAL_TIMEOUT_MS,
+                log_level=2,
+            )
+            errors = {delivery.error.code() for delivery in deliveries if delivery.error}
+            kept |= {it.offset: value for it, value in zip(deliveries, values, strict=True) if not it.error}
+            if errors:
+                assert errors <= {KafkaError._MSG_TIMED_OUT, KafkaError.KAFKA_STORAGE_ERROR}
+                return kept
+        raise AssertionError("the disk never filled up")
+
+    ballast = produce_all(broker.address, f"{topic}-ballast", [Record(source.randbytes(RECORD_BYTES))] * 600)
+    kept = fill(topic)
+    assert len(kept) * RECORD_BYTES > DISK_BYTES / 8, "the disk was called full too early"
+
+    def check() -> None:
+        assert broker.running(), broker.log_tail()
+        got = {message.offset(): message.value() for message in consume_all(broker.address, topic)}
+        assert {offset: got.get(offset) for offset in kept} == kept
+        assert len(consume_all(broker.address, f"{topic}-ballast")) == len(ballast)
+
+    check()
+    assert "space" in broker.log(), "the log says nothing of the full disk"
+    broker.stop()
+    broker.start()
+    check()
+    broker.kill()
+    broker.start()
+    check()
+
+    delete_topic(broker.address, f"{topic}-ballast")
+    wanted_bytes = 100 * RECORD_BYTES
+    wait_until(
+        lambda: small_disk.free_bytes(tmp_path / "disk") > wanted_bytes, DEADLINE_S, "the deleted topic's space is free"
+    )
+    values = [source.randbytes(RECORD_BYTES) for _ in range(50)]
+    produce_all(broker.address, f"{topic}-new", map(Record, values), message_timeout_ms=30_000)
+    assert [message.value() for message in consume_all(broker.address, f"{topic}-new")] == values
+    broker.stop()
