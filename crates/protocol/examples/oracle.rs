@@ -13,9 +13,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 use bytes::Bytes;
 use serde_json::Value;
-use wiber_protocol::ApiKey;
 use wiber_protocol::introspect::{self, Entry, Sample};
-use wiber_protocol::message::Versions;
+use wiber_protocol::{ApiKey, ErrorCode, Versions};
 
 /// Values for each message, version and direction, if the command line does not say.
 const DEFAULT_COUNT: u64 = 20;
@@ -72,7 +71,8 @@ impl Options {
 
 fn compare(options: &Options) -> Result<bool> {
     let mut peer = Peer::start(&options.command)?;
-    let mut differences = compare_tables(&peer.table()?);
+    let mut differences = compare_apis(&peer.apis()?);
+    differences.extend(compare_errors(&peer.errors()?));
     let (mut messages, mut versions, mut values) = (0, 0, 0);
     for entry in introspect::entries() {
         messages += 1;
@@ -131,7 +131,7 @@ struct Api {
 }
 
 /// What the two tables of APIs disagree on.
-fn compare_tables(theirs: &BTreeMap<i16, Api>) -> Vec<String> {
+fn compare_apis(theirs: &BTreeMap<i16, Api>) -> Vec<String> {
     let ours: BTreeMap<i16, Api> = ApiKey::ALL
         .iter()
         .map(|key| {
@@ -157,6 +157,21 @@ fn compare_tables(theirs: &BTreeMap<i16, Api>) -> Vec<String> {
                 "API {key}: {:?} here, {:?} there",
                 ours.get(key),
                 theirs.get(key)
+            )
+        })
+        .collect()
+}
+
+/// What the two tables of error codes disagree on.
+fn compare_errors(theirs: &BTreeMap<i16, String>) -> Vec<String> {
+    let name = |code| ErrorCode::from_code(code).map(ErrorCode::name);
+    (i16::MIN..=i16::MAX)
+        .filter(|code| name(*code) != theirs.get(code).map(String::as_str))
+        .map(|code| {
+            format!(
+                "error {code}: {:?} here, {:?} there",
+                name(code),
+                theirs.get(&code)
             )
         })
         .collect()
@@ -201,14 +216,13 @@ impl Peer {
         }
     }
 
-    fn table(&mut self) -> Result<BTreeMap<i16, Api>> {
+    fn apis(&mut self) -> Result<BTreeMap<i16, Api>> {
         self.requests.write_all(b"T")?;
         self.requests.flush()?;
         let mut table = BTreeMap::new();
         for _ in 0..i32::from_be_bytes(self.read()?) {
             let key = self.read_i16()?;
-            let mut name = vec![0; self.read_i16()? as usize];
-            self.replies.read_exact(&mut name)?;
+            let name = self.read_name()?;
             let versions = Versions {
                 min: self.read_i16()?,
                 max: self.read_i16()?,
@@ -220,13 +234,23 @@ impl Peer {
             table.insert(
                 key,
                 Api {
-                    name: String::from_utf8(name)?,
+                    name,
                     versions,
                     headers,
                 },
             );
         }
         Ok(table)
+    }
+
+    fn errors(&mut self) -> Result<BTreeMap<i16, String>> {
+        self.requests.write_all(b"E")?;
+        self.requests.flush()?;
+        let mut errors = BTreeMap::new();
+        for _ in 0..i32::from_be_bytes(self.read()?) {
+            errors.insert(self.read_i16()?, self.read_name()?);
+        }
+        Ok(errors)
     }
 
     /// A value from here, read and written there.
@@ -332,6 +356,12 @@ impl Peer {
 
     fn read_i16(&mut self) -> Result<i16> {
         Ok(i16::from_be_bytes(self.read()?))
+    }
+
+    fn read_name(&mut self) -> Result<String> {
+        let mut name = vec![0; self.read_i16()? as usize];
+        self.replies.read_exact(&mut name)?;
+        Ok(String::from_utf8(name)?)
     }
 
     fn read_bytes(&mut self) -> Result<Vec<u8>> {
