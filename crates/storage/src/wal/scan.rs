@@ -1,56 +1,470 @@
-//! Reading the write-ahead log at start-up: which groups are live, which are torn, which are damaged (S3).
+//! Reading the log: which groups are live, where it ends, and what is damaged (S3).
+//!
+//! The scan follows the chain of groups from a position. Where the group that should come next is not there or not whole,
+//! it looks through the blocks behind for one that proves that the log went on: a group of this directory and of no earlier
+//! opening, at the place that it names, that was issued when the missing frames were durable, or that follows without a
+//! missing frame. If there is one, the place is damaged: what can be read is read, the rest is named, and the scan goes on
+//! behind it. If there is none, the log ends here, and what may stand there was never durable.
+//!
+//! The one window left is the very last group, as long as no mark or other group stands behind it: if it goes bad, it looks
+//! like a write that was never finished.
+//!
+//! Invariant: the scan changes nothing. It may run while a broker writes: then it may end early, and if the broker frees
+//! what it reads, it names damage where there is none; a reader looks whether there is a newer checkpoint by then.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use wiber_model::Lsn;
 
-use crate::checkpoint::Checkpoint;
-use crate::frame::{Frame, Participant};
-use crate::identity::Identity;
-use crate::wal::{Wal, WalOptions};
-use crate::{Disk, DiskError};
+use crate::checkpoint::{Checkpoint, Position};
+use crate::frame::{Frame, FrameError, FrameHeader, HEADER_BYTES};
+use crate::identity::{DirectoryId, Identity};
+use crate::io::BLOCK_BYTES;
+use crate::wal::group::{GROUP_HEADER_BYTES, GroupHeader};
+use crate::{Disk, DiskError, DiskOp, FileId};
 
-/// LSNs below a durable mark that cannot be read.
+/// Bytes read at a time.
+const READ_BYTES: u64 = 4 * 1024 * 1024;
+
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// Where a log without a checkpoint begins.
+const BEGINNING: Position = Position {
+    extent: 1,
+    at: 0,
+    number: 1,
+    lsn: Lsn(1),
+    previous: 0,
+    opening: 0,
+};
+
+/// Frames that were durable and cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Damage {
-    /// The extent where it begins.
+    /// The extent where it was found.
     pub extent: u32,
     /// The byte position there.
     pub at: u64,
     /// The first LSN that is lost.
     pub first: Lsn,
-    /// The last LSN that is lost.
-    pub last: Lsn,
+    /// How many frames are lost, from `first` on; none if only a header is damaged and all frames were read.
+    pub frames: u64,
+    /// What is lost, if it is a single frame whose header can be read.
+    pub header: Option<FrameHeader>,
 }
 
-/// Why a log cannot be opened.
+/// A group that was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Group {
+    /// The extent that it is in.
+    pub extent: u32,
+    /// The byte position there.
+    pub at: u64,
+    /// Its header; none if that is damaged.
+    pub header: Option<GroupHeader>,
+    /// The frames that can be read.
+    pub frames: Vec<(Lsn, FrameHeader, Frame)>,
+    /// What cannot be read.
+    pub damage: Vec<Damage>,
+}
+
+/// Why a log cannot be read or opened.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum WalError {
     /// The disk says no.
     #[error("write-ahead log: {0}")]
     Disk(#[from] DiskError),
+    /// Another release wrote it.
+    #[error(
+        "write-ahead log: it has format {0}, and this binary reads format {version} only; start it with the release that \
+         wrote it, let that stop cleanly, and try again",
+        version = crate::wal::WAL_VERSION
+    )]
+    Version(u16),
+    /// A file belongs to another data directory.
+    #[error("{file} belongs to another data directory ({directory}); put the right one back", file = .file.path())]
+    Foreign {
+        /// The file.
+        file: FileId,
+        /// Whose it is.
+        directory: DirectoryId,
+    },
+    /// The extent that the log begins in is not there.
+    #[error("{file} is missing; put it back", file = FileId::Wal(*.0).path())]
+    Missing(u32),
+    /// The extent that the log ends in was cut off.
+    #[error("{file} has {bytes} bytes and the log reaches to byte {end}; put the whole file back", file = FileId::Wal(*.extent).path())]
+    Short {
+        /// The extent.
+        extent: u32,
+        /// Its size.
+        bytes: u64,
+        /// The bytes that it should have at least.
+        end: u64,
+    },
 }
 
-/// A log that was opened, and what was in it.
+/// A file of the log, as the scan found it.
 #[derive(Debug)]
-pub struct Opened {
-    /// The machine, ready to go on.
-    pub wal: Wal,
-    /// The frames above the checkpoint's smallest cut, in the order of their LSNs.
-    pub frames: Vec<(Lsn, Frame)>,
-    /// What is lost. Empty on a healthy disk.
-    pub damage: Vec<Damage>,
+pub(super) struct ExtentFile {
+    pub bytes: u64,
+    /// The header of the group at its beginning.
+    pub first: Option<GroupHeader>,
 }
 
-/// Opens the log of a directory, or makes the one of a new directory. All frames that it returns are durable.
-///
-/// # Errors
-/// As [`WalError`] says.
-pub fn open(
-    disk: &mut dyn Disk,
-    identity: &Identity,
-    checkpoint: Option<&Checkpoint>,
-    options: WalOptions,
-    participants: &[Participant],
-) -> Result<Opened, WalError> {
-    let _ = (disk, identity, checkpoint, options, participants);
-    unimplemented!("being written")
+/// Bytes read ahead.
+#[derive(Debug, Default)]
+struct Window {
+    extent: u32,
+    at: u64,
+    bytes: Bytes,
+}
+
+/// Walks the groups of a log from a checkpoint on, or from the beginning.
+pub struct Scan<'a> {
+    disk: &'a mut dyn Disk,
+    directory: DirectoryId,
+    extents: BTreeMap<u32, ExtentFile>,
+    /// Where the next group should be.
+    position: Position,
+    window: Window,
+    /// All frames up to here are known to have been durable.
+    proof: Lsn,
+    ended: bool,
+    torn: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// A scan of the log of this directory.
+    ///
+    /// # Errors
+    /// If a file cannot be read, is of another format, or belongs to another directory.
+    pub fn new(
+        disk: &'a mut dyn Disk,
+        identity: &Identity,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Scan<'a>, WalError> {
+        if let Some(foreign) = checkpoint.filter(|it| it.directory != identity.directory) {
+            return Err(WalError::Foreign {
+                file: FileId::Checkpoint,
+                directory: foreign.directory,
+            });
+        }
+        let mut scan = Scan {
+            disk,
+            directory: identity.directory,
+            extents: BTreeMap::new(),
+            position: checkpoint.map_or(BEGINNING, |checkpoint| checkpoint.position),
+            window: Window::default(),
+            proof: Lsn::ZERO,
+            ended: false,
+            torn: false,
+        };
+        for extent in scan.disk.wal_extents()? {
+            scan.look_at(extent)?;
+        }
+        Ok(scan)
+    }
+
+    /// The next group; none at the end of the log.
+    ///
+    /// # Errors
+    /// If the disk fails, or a group is of another format.
+    pub fn next_group(&mut self) -> Result<Option<Group>, WalError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let found = self.read_group()?;
+        self.torn = found.is_some();
+        if let Some((group, next)) = found
+            && (group.damage.is_empty() || self.position.lsn <= self.proof)
+        {
+            self.position = next;
+            return Ok(Some(group));
+        }
+        let Some(resume) = self.find_later_group()? else {
+            self.ended = true;
+            return Ok(None);
+        };
+        // What is being written while it is read looks damaged the first time and whole the second.
+        self.window = Window::default();
+        let (group, next) = match self.read_group()? {
+            Some(found) => found,
+            None => (self.salvage(&resume)?, resume),
+        };
+        self.position = next;
+        Ok(Some(group))
+    }
+
+    /// Where the next group should be, or will be written.
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// At the end of the log: whether a group that is not whole stands there.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.ended && self.torn
+    }
+
+    /// Gives the disk back, and what is known of the extents.
+    pub(super) fn into_parts(self) -> (&'a mut dyn Disk, BTreeMap<u32, ExtentFile>) {
+        (self.disk, self.extents)
+    }
+
+    fn look_at(&mut self, extent: u32) -> Result<(), WalError> {
+        let bytes = self.disk.size(FileId::Wal(extent))?;
+        let block = self.disk.perform(DiskOp::Read {
+            file: FileId::Wal(extent),
+            at: 0,
+            len: BLOCK_BYTES,
+        })?;
+        let first = GroupHeader::decode(&block)?.map(|(header, _)| header);
+        if let Some(foreign) = first.filter(|header| header.directory != self.directory) {
+            return Err(WalError::Foreign {
+                file: FileId::Wal(extent),
+                directory: foreign.directory,
+            });
+        }
+        let first = first.filter(|header| header.extent == extent && header.at == 0);
+        self.extents.insert(extent, ExtentFile { bytes, first });
+        Ok(())
+    }
+
+    /// The group at the present position and the position behind it; none if it is not there.
+    fn read_group(&mut self) -> Result<Option<(Group, Position)>, WalError> {
+        let Position { extent, at, .. } = self.position;
+        let Some(block) = self.slice(extent, at, BLOCK)? else {
+            return Ok(None);
+        };
+        let Some((header, crc)) = GroupHeader::decode(&block)? else {
+            return Ok(None);
+        };
+        let leads_on = header
+            .next_extent
+            .is_none_or(|next| self.extents.contains_key(&next));
+        if !self.is_ours(&header, extent, at) || !header.belongs_to(&self.position) || !leads_on {
+            return Ok(None);
+        }
+        let Some(bytes) = self.slice(extent, at, header.group_bytes())? else {
+            return Ok(None);
+        };
+        let frames = GROUP_HEADER_BYTES..GROUP_HEADER_BYTES + header.frame_bytes as usize;
+        let count = header.frame_count as usize;
+        let mut group = Group {
+            extent,
+            at,
+            header: Some(header),
+            frames: Vec::with_capacity(count.min(frames.len() / HEADER_BYTES)),
+            damage: Vec::new(),
+        };
+        let (first, end) = (header.first_lsn, header.next_lsn());
+        group.read_frames(&bytes.slice(frames), header.opening, first, end);
+        Ok(Some((group, header.next_position(crc))))
+    }
+
+    /// Reads the frames of a group whose own header is damaged, as far as they can be found: its opening is that of the
+    /// group before or behind it.
+    fn salvage(&mut self, resume: &Position) -> Result<Group, WalError> {
+        let Position {
+            extent,
+            at,
+            lsn,
+            opening,
+            ..
+        } = self.position;
+        let mut group = Group {
+            extent,
+            at,
+            header: None,
+            frames: Vec::new(),
+            damage: Vec::new(),
+        };
+        let end = if resume.extent == extent {
+            resume.at
+        } else {
+            self.extents.get(&extent).map_or(at, |file| file.bytes)
+        };
+        let bytes = self
+            .slice(extent, at, end.saturating_sub(at))?
+            .unwrap_or_default();
+        let frames = bytes.slice(GROUP_HEADER_BYTES.min(bytes.len())..);
+        let known = |opening| FrameHeader::decode(&frames, opening, lsn).is_some();
+        let opening = if known(opening) {
+            opening
+        } else {
+            resume.opening
+        };
+        group.read_frames(&frames, opening, lsn, resume.lsn);
+        if group.damage.is_empty() {
+            group.lost(at, resume.lsn, 0, None);
+        }
+        Ok(group)
+    }
+
+    /// Looks behind the present position for the group that the log goes on with.
+    fn find_later_group(&mut self) -> Result<Option<Position>, WalError> {
+        let here = self.position;
+        let mut seen: Vec<(GroupHeader, u32)> = Vec::new();
+        for (extent, from) in self.places_behind() {
+            let mut at = from;
+            while let Some(blocks) = self.slice_up_to(extent, at, READ_BYTES)? {
+                for block in blocks.chunks_exact(BLOCK_BYTES) {
+                    let found = GroupHeader::decode(block)?
+                        .filter(|(header, _)| self.is_ours(header, extent, at))
+                        .filter(|(header, _)| header.is_behind(&here));
+                    at += BLOCK;
+                    let Some((header, crc)) = found else {
+                        continue;
+                    };
+                    seen.push((header, crc));
+                    if header.proves(&here) {
+                        self.proof = self.proof.max(header.durable);
+                        return Ok(first_of_run(&seen));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The extents and the positions in them where later groups may stand, in the order of the log.
+    fn places_behind(&self) -> Vec<(u32, u64)> {
+        let here = &self.position;
+        let mut later: Vec<(u64, u32)> = self
+            .extents
+            .iter()
+            .filter(|(extent, _)| **extent != here.extent)
+            .filter_map(|(extent, file)| file.first.map(|first| (first.number, *extent)))
+            .filter(|(number, _)| *number > here.number)
+            .collect();
+        later.sort_unstable();
+        let mut places = vec![(here.extent, here.at)];
+        places.extend(later.into_iter().map(|(_, extent)| (extent, 0)));
+        places
+    }
+
+    fn is_ours(&self, header: &GroupHeader, extent: u32, at: u64) -> bool {
+        header.directory == self.directory && header.extent == extent && header.at == at
+    }
+
+    /// Exactly `len` bytes of an extent; none if it does not have them.
+    fn slice(&mut self, extent: u32, at: u64, len: u64) -> Result<Option<Bytes>, WalError> {
+        let Some(file) = self.extents.get(&extent) else {
+            return Ok(None);
+        };
+        if at.checked_add(len).is_none_or(|end| end > file.bytes) {
+            return Ok(None);
+        }
+        let window = &self.window;
+        let inside = window.extent == extent
+            && window.at <= at
+            && at + len <= window.at + window.bytes.len() as u64;
+        if !inside {
+            let want = len.max(READ_BYTES).min(file.bytes - at);
+            let bytes = self.disk.perform(DiskOp::Read {
+                file: FileId::Wal(extent),
+                at,
+                len: want as usize,
+            })?;
+            self.window = Window { extent, at, bytes };
+        }
+        let start = (at - self.window.at) as usize;
+        let end = start + len as usize;
+        Ok((end <= self.window.bytes.len()).then(|| self.window.bytes.slice(start..end)))
+    }
+
+    /// At most `len` bytes of an extent, in whole blocks; none if there is no whole block left.
+    fn slice_up_to(&mut self, extent: u32, at: u64, len: u64) -> Result<Option<Bytes>, WalError> {
+        let rest = self
+            .extents
+            .get(&extent)
+            .map_or(0, |file| file.bytes.saturating_sub(at));
+        match rest.min(len) / BLOCK * BLOCK {
+            0 => Ok(None),
+            len => self.slice(extent, at, len),
+        }
+    }
+}
+
+impl Group {
+    /// Reads the frames `lsn..end` that stand one after another in `bytes`.
+    fn read_frames(&mut self, bytes: &Bytes, opening: u64, mut lsn: Lsn, end: Lsn) {
+        let mut rest = bytes.clone();
+        while lsn < end {
+            let at = self.at + (GROUP_HEADER_BYTES + bytes.len() - rest.len()) as u64;
+            let header = match Frame::decode(&rest, opening, lsn) {
+                Ok((header, frame)) => {
+                    self.frames.push((lsn, header, frame));
+                    header
+                }
+                Err(FrameError::Body(header)) => {
+                    self.lost(at, lsn, 1, Some(header));
+                    header
+                }
+                Err(FrameError::Header) => {
+                    self.lost(at, lsn, end.0 - lsn.0, None);
+                    return;
+                }
+            };
+            let frame_bytes = HEADER_BYTES + header.body_bytes as usize;
+            rest = rest.slice(frame_bytes.min(rest.len())..);
+            lsn = lsn.next();
+        }
+    }
+
+    fn lost(&mut self, at: u64, first: Lsn, frames: u64, header: Option<FrameHeader>) {
+        self.damage.push(Damage {
+            extent: self.extent,
+            at,
+            first,
+            frames,
+            header,
+        });
+    }
+}
+
+impl GroupHeader {
+    /// Whether the group may belong to the log behind `here`, or be the one that belongs there.
+    fn is_behind(&self, here: &Position) -> bool {
+        self.number >= here.number && self.opening >= here.opening && self.first_lsn >= here.lsn
+    }
+
+    /// Whether the group, being behind `here`, proves that the log went on there: the frame that should be there was durable
+    /// when the group was issued; or no frame is missing between, only marks or links, which are synced before anything
+    /// follows them.
+    fn proves(&self, here: &Position) -> bool {
+        self.number > here.number && (self.durable >= here.lsn || self.first_lsn == here.lsn)
+    }
+
+    fn position(&self) -> Position {
+        Position {
+            extent: self.extent,
+            at: self.at,
+            number: self.number,
+            lsn: self.first_lsn,
+            previous: self.previous,
+            opening: self.opening,
+        }
+    }
+}
+
+/// The first of the groups that lead, each to the next, to the last one that was seen.
+fn first_of_run(seen: &[(GroupHeader, u32)]) -> Option<Position> {
+    let mut run = seen.iter().rev();
+    let mut first = run.next()?.0.position();
+    for (header, crc) in run {
+        let next = header.next_position(*crc);
+        let leads_on = (next.extent, next.at, next.number)
+            == (first.extent, first.at, first.number)
+            && next.previous == first.previous
+            && next.lsn == first.lsn;
+        if !leads_on {
+            break;
+        }
+        first = header.position();
+    }
+    Some(first)
 }
