@@ -65,5 +65,5 @@ pub use message::{Message, Request, Response, Versions};
 pub use reader::{DecodeError, DecodeErrorKind, Reader};
 pub use records::Records;
 pub use str::Str;
-pub use wire::{Nullable, Wire};
+pub use wire::{Nullable, Uuid, Wire};
 pub use writer::{EncodeError, EncodeErrorKind, Frame, SIZE_PREFIX_BYTES, Writer};

@@ -8,6 +8,10 @@ use crate::records::Records;
 use crate::str::Str;
 use crate::writer::{SHARE_MIN_BYTES, Writer};
 
+/// A 128-bit id of something other than a topic: a log directory, a client, a run of a process. Kafka has one type for
+/// all of them, with one notation.
+pub type Uuid = TopicId;
+
 /// A type that a field can have. `field` is for errors only.
 pub trait Wire: Sized {
     /// The least that a value takes in any version, in bytes.

@@ -5,6 +5,7 @@
 //! [`Writer::finish`] reports it.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -299,27 +300,13 @@ impl Frame {
         self.len == 0
     }
 
-    /// The chunks in order, none of them empty. To send them, gather their slices in a `writev`.
+    /// The chunks in order, none of them empty. To send them, gather them in a `writev`.
     pub fn chunks(&self) -> impl Iterator<Item = Bytes> + '_ {
-        let places = self
-            .splices
-            .iter()
-            .map(|splice| splice.at)
-            .chain([self.buffer.len()]);
-        let mut from = 0;
-        let own = places.map(move |to| {
-            let part = self.buffer.slice(from..to);
-            from = to;
-            part
-        });
-        let shared = self
-            .splices
-            .iter()
-            .map(|splice| splice.bytes.clone())
-            .chain([Bytes::new()]);
-        own.zip(shared)
-            .flat_map(|(own, shared)| [own, shared])
-            .filter(|chunk| !chunk.is_empty())
+        self.parts().flat_map(|(own, shared)| {
+            [self.buffer.slice(own), shared.cloned().unwrap_or_default()]
+                .into_iter()
+                .filter(|chunk| !chunk.is_empty())
+        })
     }
 
     /// All bytes in one piece: without a copy if nothing is shared.
@@ -329,10 +316,24 @@ impl Frame {
             return self.buffer.clone();
         }
         let mut bytes = Vec::with_capacity(self.len);
-        for chunk in self.chunks() {
-            bytes.extend_from_slice(&chunk);
+        for (own, shared) in self.parts() {
+            bytes.extend_from_slice(&self.buffer[own]);
+            bytes.extend_from_slice(shared.map_or(&[], |shared| shared));
         }
         Bytes::from(bytes)
+    }
+
+    /// Ranges of the buffer, each with the shared bytes that follow it.
+    fn parts(&self) -> impl Iterator<Item = (Range<usize>, Option<&Bytes>)> + '_ {
+        let ends = self
+            .splices
+            .iter()
+            .map(|splice| (splice.at, Some(&splice.bytes)));
+        ends.chain([(self.buffer.len(), None)])
+            .scan(0, |from, (to, shared)| {
+                let own = std::mem::replace(from, to)..to;
+                Some((own, shared))
+            })
     }
 }
 

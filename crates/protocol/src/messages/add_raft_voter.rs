@@ -1,9 +1,9 @@
 //! AddRaftVoter (key 80).
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Adds a voter to the controllers' quorum.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub struct AddRaftVoterRequest {
     /// The voter's node id.
     pub voter_id: i32,
     /// The voter's directory id.
-    pub voter_directory_id: TopicId,
+    pub voter_directory_id: Uuid,
     /// Where the node can be reached.
     pub listeners: Vec<Listener>,
     /// Whether to answer when the change is committed; else as soon as the leader has written it.

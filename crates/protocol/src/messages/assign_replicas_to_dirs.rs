@@ -3,6 +3,8 @@
 use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
+use crate::wire::Uuid;
+
 /// Tells the controller in which log directories a broker's replicas are.
 #[derive(Message, Clone, Debug, PartialEq)]
 #[message(versions = "0", flexible = "0+")]
@@ -20,7 +22,7 @@ pub struct AssignReplicasToDirsRequest {
 #[derive(Message, Clone, Debug, PartialEq)]
 pub struct RequestDirectoryData {
     /// The directory's id.
-    pub id: TopicId,
+    pub id: Uuid,
     /// The topics.
     pub topics: Vec<RequestTopicData>,
 }
@@ -57,7 +59,7 @@ pub struct AssignReplicasToDirsResponse {
 #[derive(Message, Clone, Debug, PartialEq)]
 pub struct ResponseDirectoryData {
     /// The directory's id.
-    pub id: TopicId,
+    pub id: Uuid,
     /// The topics.
     pub topics: Vec<ResponseTopicData>,
 }

@@ -1,9 +1,9 @@
 //! BeginQuorumEpoch (key 53): KIP-853.
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Tells a controller that a leader was elected.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -38,7 +38,7 @@ pub struct RequestPartitionData {
     pub partition_index: i32,
     /// The voter's directory id.
     #[field(versions = "1+", ignorable)]
-    pub voter_directory_id: TopicId,
+    pub voter_directory_id: Uuid,
     /// The leader's node id; −1 if there is none.
     pub leader_id: i32,
     /// The leader's epoch; −1 if it is unknown.
@@ -64,7 +64,7 @@ pub struct BeginQuorumEpochResponse {
     pub error_code: i16,
     /// The topics.
     pub topics: Vec<ResponseTopicData>,
-    /// Where to reach the leaders that the response names (KIP-951).
+    /// Where to reach the leaders that the response names (KIP-853).
     #[field(versions = "1+", tag = 0)]
     pub node_endpoints: Vec<NodeEndpoint>,
 }

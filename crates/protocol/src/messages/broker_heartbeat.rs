@@ -1,7 +1,8 @@
 //! BrokerHeartbeat (key 63).
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
+
+use crate::wire::Uuid;
 
 /// Tells the controller that a broker is alive, and how far it has read the metadata.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -20,10 +21,10 @@ pub struct BrokerHeartbeatRequest {
     pub want_shut_down: bool,
     /// The ids of the log directories that failed.
     #[field(versions = "1+", tag = 0)]
-    pub offline_log_dirs: Vec<TopicId>,
+    pub offline_log_dirs: Vec<Uuid>,
     /// The ids of the log directories that take no new replicas; null while the broker starts.
     #[field(versions = "2+", tag = 1, default = null)]
-    pub cordoned_log_dirs: Option<Vec<TopicId>>,
+    pub cordoned_log_dirs: Option<Vec<Uuid>>,
 }
 
 /// Answers [`BrokerHeartbeatRequest`].

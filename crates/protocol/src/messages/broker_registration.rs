@@ -1,9 +1,9 @@
 //! BrokerRegistration (key 62): KIP-858, KIP-966.
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Registers a broker with the controller.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub struct BrokerRegistrationRequest {
     /// The cluster's id.
     pub cluster_id: Str,
     /// Identifies this run of the process.
-    pub incarnation_id: TopicId,
+    pub incarnation_id: Uuid,
     /// Where the node can be reached.
     pub listeners: Vec<Listener>,
     /// The features that the node knows. Up to version 3, those whose lowest version is 0 are left out (KIP-584).
@@ -26,7 +26,7 @@ pub struct BrokerRegistrationRequest {
     pub is_migrating_zk_broker: bool,
     /// The ids of the log directories that work.
     #[field(versions = "2+", ignorable)]
-    pub log_dirs: Vec<TopicId>,
+    pub log_dirs: Vec<Uuid>,
     /// The broker's epoch before it was shut down cleanly; −1 if it was not.
     #[field(versions = "3+", default = -1, ignorable)]
     pub previous_broker_epoch: i64,

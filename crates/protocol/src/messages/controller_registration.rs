@@ -1,9 +1,9 @@
 //! ControllerRegistration (key 70).
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Registers a controller with the leading one.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -12,7 +12,7 @@ pub struct ControllerRegistrationRequest {
     /// The controller's node id.
     pub controller_id: i32,
     /// Identifies this run of the process.
-    pub incarnation_id: TopicId,
+    pub incarnation_id: Uuid,
     /// Whether a controller is ready to take over from ZooKeeper.
     pub zk_migration_ready: bool,
     /// Where the node can be reached.

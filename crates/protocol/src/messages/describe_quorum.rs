@@ -1,9 +1,9 @@
 //! DescribeQuorum (key 55): KIP-836, KIP-853.
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Describes the controllers' quorum and how far each replica is.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -103,7 +103,7 @@ pub struct ReplicaState {
     pub replica_id: i32,
     /// The replica's directory id.
     #[field(versions = "2+")]
-    pub replica_directory_id: TopicId,
+    pub replica_directory_id: Uuid,
     /// The end of the replica's log; −1 if it is unknown.
     pub log_end_offset: i64,
     /// When the replica fetched last, on the leader's clock, in milliseconds since 1970; −1 for the leader or if it is

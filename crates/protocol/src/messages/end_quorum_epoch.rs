@@ -1,9 +1,9 @@
 //! EndQuorumEpoch (key 54): KIP-853.
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Tells a controller that the leader resigns.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -51,7 +51,7 @@ pub struct ReplicaInfo {
     /// The candidate's node id.
     pub candidate_id: i32,
     /// The candidate's directory id.
-    pub candidate_directory_id: TopicId,
+    pub candidate_directory_id: Uuid,
 }
 
 /// An element of [`EndQuorumEpochRequest::leader_endpoints`].
@@ -73,7 +73,7 @@ pub struct EndQuorumEpochResponse {
     pub error_code: i16,
     /// The topics.
     pub topics: Vec<ResponseTopicData>,
-    /// Where to reach the leaders that the response names (KIP-951).
+    /// Where to reach the leaders that the response names (KIP-853).
     #[field(versions = "1+", tag = 0)]
     pub node_endpoints: Vec<NodeEndpoint>,
 }

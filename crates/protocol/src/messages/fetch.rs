@@ -5,6 +5,7 @@ use wiber_protocol_derive::Message;
 
 use crate::records::Records;
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Reads record batches from partitions, for consumers and followers.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -88,7 +89,7 @@ pub struct FetchPartition {
     pub partition_max_bytes: i32,
     /// The follower's log directory (KIP-853).
     #[field(versions = "17+", tag = 0, ignorable)]
-    pub replica_directory_id: TopicId,
+    pub replica_directory_id: Uuid,
     /// The high watermark that the follower knows; −1 if it knows none, `i64::MAX` if it does not say (KIP-1166).
     #[field(versions = "18+", tag = 1, default = i64::MAX, ignorable)]
     pub high_watermark: i64,

@@ -1,10 +1,10 @@
 //! FetchSnapshot (key 59): KIP-853.
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::records::Records;
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Reads a piece of a snapshot of the metadata.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -13,7 +13,7 @@ pub struct FetchSnapshotRequest {
     /// The cluster's id.
     #[field(tag = 0, default = null)]
     pub cluster_id: Option<Str>,
-    /// The follower that asks; −1 for a consumer.
+    /// The node that asks.
     #[field(default = -1)]
     pub replica_id: i32,
     /// The most that the response should hold, in bytes.
@@ -45,7 +45,7 @@ pub struct RequestPartitionSnapshot {
     pub position: i64,
     /// The follower's log directory (KIP-853).
     #[field(versions = "1+", tag = 0, ignorable)]
-    pub replica_directory_id: TopicId,
+    pub replica_directory_id: Uuid,
 }
 
 /// The value of [`RequestPartitionSnapshot::snapshot_id`].
@@ -67,7 +67,7 @@ pub struct FetchSnapshotResponse {
     pub error_code: i16,
     /// The topics.
     pub topics: Vec<ResponseTopicSnapshot>,
-    /// Where to reach the leaders that the response names (KIP-951).
+    /// Where to reach the leaders that the response names (KIP-853).
     #[field(versions = "1+", tag = 0)]
     pub node_endpoints: Vec<NodeEndpoint>,
 }

@@ -1,16 +1,16 @@
 //! GetTelemetrySubscriptions (key 71).
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Tells a client which metrics to send (KIP-714).
 #[derive(Message, Clone, Debug, PartialEq)]
 #[message(versions = "0", flexible = "0+")]
 pub struct GetTelemetrySubscriptionsRequest {
     /// The client's own id; zero to be given one.
-    pub client_instance_id: TopicId,
+    pub client_instance_id: Uuid,
 }
 
 /// Answers [`GetTelemetrySubscriptionsRequest`].
@@ -22,7 +22,7 @@ pub struct GetTelemetrySubscriptionsResponse {
     /// The error, or 0.
     pub error_code: i16,
     /// The id given to the client; zero if it has one.
-    pub client_instance_id: TopicId,
+    pub client_instance_id: Uuid,
     /// Identifies what is subscribed to.
     pub subscription_id: i32,
     /// The compressions that the broker accepts, the best first.

@@ -1,15 +1,16 @@
 //! PushTelemetry (key 72).
 
 use bytes::Bytes;
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
+
+use crate::wire::Uuid;
 
 /// Sends a client's metrics (KIP-714).
 #[derive(Message, Clone, Debug, PartialEq)]
 #[message(versions = "0", flexible = "0+")]
 pub struct PushTelemetryRequest {
     /// The client's own id.
-    pub client_instance_id: TopicId,
+    pub client_instance_id: Uuid,
     /// Identifies what is subscribed to.
     pub subscription_id: i32,
     /// Whether it is the client's last push.

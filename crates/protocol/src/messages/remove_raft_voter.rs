@@ -1,9 +1,9 @@
 //! RemoveRaftVoter (key 81).
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Removes a voter from the controllers' quorum.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub struct RemoveRaftVoterRequest {
     /// The voter's node id.
     pub voter_id: i32,
     /// The voter's directory id.
-    pub voter_directory_id: TopicId,
+    pub voter_directory_id: Uuid,
 }
 
 /// Answers [`RemoveRaftVoterRequest`].

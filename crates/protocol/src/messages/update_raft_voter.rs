@@ -1,9 +1,9 @@
 //! UpdateRaftVoter (key 82).
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Updates a voter's endpoints and versions.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub struct UpdateRaftVoterRequest {
     /// The voter's node id.
     pub voter_id: i32,
     /// The voter's directory id.
-    pub voter_directory_id: TopicId,
+    pub voter_directory_id: Uuid,
     /// Where the node can be reached.
     pub listeners: Vec<Listener>,
     /// The versions of the protocol that the node supports.

@@ -1,9 +1,9 @@
 //! Vote (key 52): KIP-853.
 
-use wiber_model::TopicId;
 use wiber_protocol_derive::Message;
 
 use crate::str::Str;
+use crate::wire::Uuid;
 
 /// Asks a controller for its vote.
 #[derive(Message, Clone, Debug, PartialEq)]
@@ -39,10 +39,10 @@ pub struct RequestPartitionData {
     pub replica_id: i32,
     /// The directory id of the node that asks.
     #[field(versions = "1+", ignorable)]
-    pub replica_directory_id: TopicId,
+    pub replica_directory_id: Uuid,
     /// The voter's directory id.
     #[field(versions = "1+", ignorable)]
-    pub voter_directory_id: TopicId,
+    pub voter_directory_id: Uuid,
     /// The epoch of the last record in the log of the node that asks.
     pub last_offset_epoch: i32,
     /// The end of the log of the node that asks.
@@ -60,7 +60,7 @@ pub struct VoteResponse {
     pub error_code: i16,
     /// The topics.
     pub topics: Vec<ResponseTopicData>,
-    /// Where to reach the leaders that the response names (KIP-951).
+    /// Where to reach the leaders that the response names (KIP-853).
     #[field(versions = "1+", tag = 0)]
     pub node_endpoints: Vec<NodeEndpoint>,
 }
