@@ -16,6 +16,8 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from broker_process import wait_until
+
 DEADLINE_S = 30.0
 
 Headers = list[tuple[str, bytes | None]]
@@ -143,6 +145,17 @@ def create_topic(address: str, topic: str, partitions: int = 1, **config: str) -
     admin = AdminClient({"bootstrap.servers": address})
     (done,) = admin.create_topics([NewTopic(topic, partitions, 1, config=named)]).values()
     done.result(DEADLINE_S)
+    wait_for_topic(admin, topic)
+
+
+def wait_for_topic(admin: AdminClient, topic: str) -> None:
+    """Waits until a topic that was created is told of: a broker may lag behind the controller."""
+
+    def known() -> bool:
+        found = admin.list_topics(topic, DEADLINE_S).topics[topic]
+        return found.error is None and all(each.leader >= 0 for each in found.partitions.values())
+
+    wait_until(known, DEADLINE_S, f"{topic} is known")
 
 
 def delete_topic(address: str, topic: str) -> None:

@@ -13,6 +13,7 @@ from clients.librdkafka import (
     create_topic,
     delete_topic,
     produce_all,
+    wait_for_topic,
 )
 
 
@@ -23,9 +24,11 @@ def admin(broker: BrokerProcess) -> AdminClient:
 
 
 def create(admin: AdminClient, topic: NewTopic, **options: object) -> None:
-    """Creates one topic or raises its error."""
+    """Creates one topic and waits until it is known, or raises its error."""
     (done,) = admin.create_topics([topic], **options).values()
     done.result(DEADLINE_S)
+    if not options.get("validate_only"):
+        wait_for_topic(admin, topic.topic)
 
 
 def code_of_creation(admin: AdminClient, topic: NewTopic) -> int:

@@ -3,7 +3,6 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -109,6 +108,7 @@ public final class Scenarios {
   private void create(String topic, int partitions) throws Exception {
     try (Admin admin = admin()) {
       admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1))).all().get();
+      awaitListed(admin, List.of(topic), true);
     }
   }
 
@@ -351,8 +351,7 @@ public final class Scenarios {
     try (Admin admin = admin()) {
       List<NewTopic> wanted = List.of(new NewTopic(topic + "-a", 3, (short) 1), new NewTopic(topic + "-b", Map.of(0, brokers(admin), 1, brokers(admin))));
       admin.createTopics(wanted).all().get();
-      Set<String> names = admin.listTopics().names().get();
-      check(names.containsAll(List.of(topic + "-a", topic + "-b")), "listed: " + names);
+      awaitListed(admin, List.of(topic + "-a", topic + "-b"), true);
       Map<String, TopicDescription> described = admin.describeTopics(List.of(topic + "-a", topic + "-b")).allTopicNames().get();
       checkEquals(3, described.get(topic + "-a").partitions().size(), "partitions");
       checkEquals(2, described.get(topic + "-b").partitions().size(), "partitions");
@@ -360,12 +359,19 @@ public final class Scenarios {
       Set<Uuid> ids = described.values().stream().map(TopicDescription::topicId).collect(Collectors.toSet());
       check(ids.size() == 2 && !ids.contains(Uuid.ZERO_UUID), "topic ids: " + ids);
       admin.deleteTopics(List.of(topic + "-a", topic + "-b")).all().get();
-      long end = System.nanoTime() + DEADLINE.toNanos();
-      Set<String> left = new HashSet<>(admin.listTopics().names().get());
-      while (left.contains(topic + "-a") || left.contains(topic + "-b")) {
-        check(System.nanoTime() < end, "deleted topics are still listed");
-        left = admin.listTopics().names().get();
+      awaitListed(admin, List.of(topic + "-a", topic + "-b"), false);
+    }
+  }
+
+  /** Waits until every one of the topics is listed or none is: a broker may lag behind the controller. */
+  private static void awaitListed(Admin admin, List<String> topics, boolean listed) throws Exception {
+    long end = System.nanoTime() + DEADLINE.toNanos();
+    while (true) {
+      Set<String> names = admin.listTopics().names().get();
+      if (topics.stream().allMatch(topic -> names.contains(topic) == listed)) {
+        return;
       }
+      check(System.nanoTime() < end, topics + " should " + (listed ? "" : "not ") + "be listed, got " + names);
     }
   }
 
@@ -413,7 +419,7 @@ public final class Scenarios {
     TopicPartition partition = new TopicPartition(topic, 0);
     try (Admin admin = admin()) {
       for (int generation = 0; generation < 2; generation++) {
-        admin.createTopics(List.of(new NewTopic(topic, 1, (short) 1))).all().get();
+        create(topic, 1);
         try (KafkaProducer<byte[], byte[]> producer = producer(Map.of());
             KafkaConsumer<byte[], byte[]> consumer = consumer(Map.of())) {
           checkEquals(0L, consumer.endOffsets(List.of(partition), DEADLINE).get(partition), "end of the new topic");
@@ -428,6 +434,7 @@ public final class Scenarios {
           }
         }
         admin.deleteTopics(List.of(topic)).all().get();
+        awaitListed(admin, List.of(topic), false);
       }
     }
   }
