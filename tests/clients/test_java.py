@@ -12,6 +12,7 @@ from wire import Connection
 
 HERE = Path(__file__).parent / "java"
 CACHE = Path(os.environ.get("WIBER_CACHE", ROOT / ".cache")) / "java-clients-4.3.1"
+COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 DEADLINE_S = 240
 
 SCENARIOS = re.findall(r'ALL\.put\("([a-z-]+)"(?! \+)', (HERE / "Scenarios.java").read_text())
@@ -21,7 +22,7 @@ CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 def java_classes(directory: Path) -> str:
     """Fetches the client's jars where they are missing, compiles the scenarios, returns the class path."""
     if not (CACHE / "complete").exists():
-        fetch = ["mvn", "-B", "-q", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies"]
+        fetch = ["mvn", "-B", "-q", "-f", str(HERE / "pom.xml"), COPY_DEPENDENCIES]
         subprocess.run([*fetch, f"-DoutputDirectory={CACHE}"], check=True, stdin=subprocess.DEVNULL, timeout=300)
         (CACHE / "complete").touch()
     class_path = f"{CACHE}/*:{directory}"
