@@ -331,6 +331,17 @@ impl Batch {
     #[must_use]
     pub fn stamped(self, time: TimestampMs) -> Batch {
         let attributes = self.attributes() | TIMESTAMP_TYPE_BIT;
+        self.restamped(attributes, time)
+    }
+
+    /// The same batch with its largest timestamp put right, for a producer that declared another one.
+    #[must_use]
+    pub fn with_max_timestamp(self, time: TimestampMs) -> Batch {
+        let attributes = self.attributes();
+        self.restamped(attributes, time)
+    }
+
+    fn restamped(self, attributes: i16, time: TimestampMs) -> Batch {
         let mut bytes = self
             .0
             .try_into_mut()
@@ -468,6 +479,10 @@ mod tests {
         batch.check_crc().unwrap();
         assert_eq!(batch.timestamp_type(), TimestampType::LogAppendTime);
         assert_eq!(batch.max_timestamp(), TimestampMs(9));
+        let corrected = sample().with_max_timestamp(TimestampMs(9));
+        corrected.check_crc().unwrap();
+        assert_eq!(corrected.timestamp_type(), TimestampType::CreateTime);
+        assert_eq!(corrected.max_timestamp(), TimestampMs(9));
     }
 
     #[test]
