@@ -256,7 +256,7 @@ impl FrameHeader {
     #[must_use]
     pub fn decode(bytes: &[u8], opening: u64, lsn: Lsn) -> Option<FrameHeader> {
         let mut header = bytes.get(..HEADER_BYTES)?;
-        let computed = header_crc(&header[..CRC_AT], opening, lsn);
+        let whole = header;
         let body_bytes = header.get_u32_le();
         let body_crc = header.get_u32_le();
         let kind = FrameKind::from_code(header.get_u8())?;
@@ -268,7 +268,9 @@ impl FrameHeader {
         let offset = Offset(header.get_i64_le());
         let last_offset_delta = header.get_i32_le();
         let stored = header.get_u32_le();
-        (stored == computed && body_bytes as usize <= MAX_BODY_BYTES).then_some(FrameHeader {
+        let sound = body_bytes as usize <= MAX_BODY_BYTES
+            && stored == header_crc(&whole[..CRC_AT], opening, lsn);
+        sound.then_some(FrameHeader {
             kind,
             participant,
             relaxed,

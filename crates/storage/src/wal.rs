@@ -13,9 +13,11 @@
 //! - An extent is freed only once a checkpoint that begins after it is durable.
 
 mod checkpointing;
+mod event;
 mod extents;
 mod group;
 mod open;
+mod options;
 mod scan;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -24,7 +26,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use wiber_model::Lsn;
 
 use crate::checkpoint::{Checkpoint, Position, Section};
-use crate::frame::{Frame, MAX_BODY_BYTES, Origin, Participant};
+use crate::frame::{Frame, Origin, Participant};
 use crate::identity::DirectoryId;
 use crate::io::BLOCK_BYTES;
 use crate::{DiskError, DiskOp, DiskResult, FileId, OpToken};
@@ -33,203 +35,18 @@ use checkpointing::{Checkpointing, Phase};
 use extents::Extents;
 use group::{Buffers, blocks};
 
+pub use event::{WalEffect, WalEvent};
 pub use group::{GROUP_HEADER_BYTES, GroupHeader, WAL_VERSION};
 pub use open::{OpenReport, Opened, open};
+pub use options::{
+    CHECKPOINT_WAL_BYTES, EXTENT_BYTES, GROUP_BYTES_MAX, INITIAL_EXTENT_BYTES, RESERVE_BYTES,
+    WAL_BYTES_MAX, WalOptions,
+};
 pub use scan::{Damage, Group, Scan, WalError};
-
-/// Bytes of the first extent of a new directory, small so that a first start is quick.
-pub const INITIAL_EXTENT_BYTES: u64 = 1024 * 1024;
-/// Bytes of every other extent.
-pub const EXTENT_BYTES: u64 = 32 * 1024 * 1024;
-/// The most bytes that all extents together take.
-pub const WAL_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// Bytes in the log after which a checkpoint is due.
-pub const CHECKPOINT_WAL_BYTES: u64 = 64 * 1024 * 1024;
-/// The most bytes of a group, unless a single frame is larger.
-pub const GROUP_BYTES_MAX: usize = 1024 * 1024;
-/// Bytes of the log that are kept for what is under way when participants are told to stop.
-pub const RESERVE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// After a checkpoint that failed, the next one that nobody asked for waits for this part of
 /// [`WalOptions::checkpoint_bytes`].
 const CHECKPOINT_RETRY_PARTS: u64 = 8;
-
-/// The sizes that a log works with, in bytes. All are multiples of a block.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WalOptions {
-    /// See [`INITIAL_EXTENT_BYTES`].
-    pub initial_extent_bytes: u64,
-    /// See [`EXTENT_BYTES`].
-    pub extent_bytes: u64,
-    /// See [`WAL_BYTES_MAX`].
-    pub wal_bytes_max: u64,
-    /// See [`CHECKPOINT_WAL_BYTES`].
-    pub checkpoint_bytes: u64,
-    /// See [`GROUP_BYTES_MAX`].
-    pub group_bytes_max: usize,
-    /// See [`RESERVE_BYTES`].
-    pub reserve_bytes: u64,
-}
-
-impl Default for WalOptions {
-    fn default() -> Self {
-        WalOptions {
-            initial_extent_bytes: INITIAL_EXTENT_BYTES,
-            extent_bytes: EXTENT_BYTES,
-            wal_bytes_max: WAL_BYTES_MAX,
-            checkpoint_bytes: CHECKPOINT_WAL_BYTES,
-            group_bytes_max: GROUP_BYTES_MAX,
-            reserve_bytes: RESERVE_BYTES,
-        }
-    }
-}
-
-impl WalOptions {
-    /// The largest frame, in bytes with its header, that an extent of these sizes takes.
-    #[must_use]
-    pub fn frame_bytes_max(&self) -> usize {
-        let body = MAX_BODY_BYTES as u64 + crate::frame::HEADER_BYTES as u64;
-        let room = self.extent_bytes - (BLOCK_BYTES + GROUP_HEADER_BYTES) as u64;
-        body.min(room) as usize
-    }
-
-    fn validate(&self) {
-        let block = BLOCK_BYTES as u64;
-        for bytes in [
-            self.initial_extent_bytes,
-            self.extent_bytes,
-            self.group_bytes_max as u64,
-        ] {
-            assert!(bytes >= block && bytes % block == 0, "sizes are in blocks");
-        }
-        assert!(
-            self.extent_bytes >= 2 * block,
-            "an extent has room for a group and a link"
-        );
-        assert!(
-            self.wal_bytes_max >= 2 * self.extent_bytes,
-            "a log needs two extents to go round"
-        );
-    }
-}
-
-/// What happens to the log.
-#[derive(Debug)]
-pub enum WalEvent {
-    /// A participant appends frames; they get the next LSNs. None is larger than [`WalOptions::frame_bytes_max`].
-    Append {
-        /// Who.
-        from: Participant,
-        /// The frames, in order.
-        frames: Vec<Frame>,
-        /// Whether all of them belong to relaxed topics (S6): they need not be synced on their own account.
-        relaxed: bool,
-    },
-    /// A participant took its cut: what it appended before is in its section.
-    Cut {
-        /// Who.
-        from: Participant,
-        /// The checkpoint, as [`WalEffect::BeginCheckpoint`] named it.
-        checkpoint: u64,
-    },
-    /// A participant's section. All segments that it lists are durable.
-    Section {
-        /// Who.
-        from: Participant,
-        /// The checkpoint.
-        checkpoint: u64,
-        /// The state as of the cut.
-        bytes: Bytes,
-    },
-    /// A participant cannot give its section, as the disk is full: the checkpoint is given up.
-    SectionFailed {
-        /// Who.
-        from: Participant,
-        /// The checkpoint.
-        checkpoint: u64,
-    },
-    /// Take a checkpoint (after the one that is being taken, if there is one), and try again to get space.
-    RequestCheckpoint,
-    /// Nothing has happened for a while since [`WalEffect::Quiet`]: sync what is not synced, else write a mark (S1).
-    Idle,
-    /// Shutdown: make all frames durable, relaxed ones too, and take a last checkpoint. [`WalEffect::Settled`] answers.
-    SyncAll,
-    /// A disk operation ended.
-    OpDone {
-        /// Which one.
-        token: OpToken,
-        /// How.
-        result: DiskResult,
-    },
-}
-
-/// What the log wants done or known.
-#[derive(Debug, PartialEq, Eq)]
-pub enum WalEffect {
-    /// Perform a disk operation.
-    Disk {
-        /// Its name.
-        token: OpToken,
-        /// What to do.
-        op: DiskOp,
-    },
-    /// The first `frames` frames that this participant appended since the log was opened are durable, and so written.
-    Durable {
-        /// To whom.
-        to: Participant,
-        /// How many, in all.
-        frames: u64,
-        /// All frames of the disk up to this LSN are durable.
-        lsn: Lsn,
-    },
-    /// The first `frames` frames that this participant appended since the log was opened survive the process and not a
-    /// power loss. It is not sent where [`WalEffect::Durable`] says more at once.
-    Written {
-        /// To whom.
-        to: Participant,
-        /// How many, in all.
-        frames: u64,
-    },
-    /// A checkpoint begins: answer with [`WalEvent::Cut`] at once and with [`WalEvent::Section`] later.
-    BeginCheckpoint {
-        /// To whom.
-        to: Participant,
-        /// The checkpoint.
-        checkpoint: u64,
-    },
-    /// The checkpoint is durable: files that it does not list may go.
-    Checkpointed {
-        /// To whom.
-        to: Participant,
-        /// The checkpoint.
-        checkpoint: u64,
-    },
-    /// The checkpoint was given up, as the disk is full. Another begins when more was appended or when asked for.
-    CheckpointFailed {
-        /// To whom.
-        to: Participant,
-        /// The checkpoint.
-        checkpoint: u64,
-    },
-    /// Whether more may be appended. What is refused is refused before it gets an offset (S4). What was appended
-    /// before this was heard of is still taken. Accepting is what everybody begins with.
-    Space {
-        /// To whom.
-        to: Participant,
-        /// Whether it may.
-        accepting: bool,
-    },
-    /// Nothing is under way, and what is on disk could be marked: send [`WalEvent::Idle`] when nothing else has happened
-    /// for some milliseconds.
-    Quiet,
-    /// Answers [`WalEvent::SyncAll`].
-    Settled {
-        /// Whether a checkpoint covers everything, so that the next start has nothing to recover.
-        checkpointed: bool,
-    },
-    /// The log cannot go on (D8). Nothing follows.
-    Fatal(String),
-}
 
 /// Frames of one participant, counted since the log was opened.
 #[derive(Debug)]
@@ -283,7 +100,7 @@ struct Start {
     opening: u64,
     tail: Position,
     extents: Extents,
-    /// The highest durable LSN that a group on disk tells.
+    /// The highest durable LSN that a group on disk tells, or the checkpoint.
     marked: Lsn,
     /// Bytes of the groups since the checkpoint.
     log_bytes: u64,
@@ -310,7 +127,7 @@ pub struct Wal {
     /// The last LSN that a finished write holds.
     written: Lsn,
     durable: Lsn,
-    /// The durable LSN that the last group on disk tells.
+    /// The durable LSN that the last group on disk tells, or the last checkpoint.
     marked: Lsn,
     /// Extents with groups that no sync covers yet.
     unsynced: BTreeSet<u32>,
@@ -667,7 +484,7 @@ impl Wal {
             sync,
         };
         self.tail = header.next_position(crc);
-        self.marked = header.durable;
+        self.marked = self.marked.max(header.durable);
         self.log_bytes += data.len() as u64;
         let token = self.emit(op, effects);
         self.writing = Some(Writing::Group {
@@ -888,6 +705,7 @@ impl Wal {
         };
         self.covered_bytes = done.log_bytes;
         self.checkpoint_number = done.position.number;
+        self.marked = self.marked.max(Lsn(done.position.lsn.0 - 1));
         let needless = self
             .extents
             .free_before(done.position.extent, &self.options);
@@ -983,6 +801,9 @@ impl Wal {
     /// # Panics
     /// If one does not hold.
     pub fn validate(&self) {
+        if self.failed {
+            return;
+        }
         let issued = Lsn(self.tail.lsn.0 - 1);
         assert!(self.durable <= self.written && self.written <= issued);
         assert!(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::BufMut;
 use wiber_model::Lsn;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Position};
 use crate::frame::{Frame, Participant};
 use crate::identity::Identity;
 use crate::io::BLOCK_BYTES;
@@ -60,7 +60,7 @@ pub fn open(
     let cut = checkpoint.map_or(Lsn::ZERO, Checkpoint::smallest_cut);
     let mut scan = Scan::new(disk, identity, checkpoint)?;
     let begin = *scan.position();
-    let mut found = Found::new(begin.extent);
+    let mut found = Found::new(&begin);
     while let Some(group) = scan.next_group()? {
         found.take(group, cut);
     }
@@ -82,6 +82,10 @@ pub fn open(
     }
     disk.perform(DiskOp::Delete {
         files: vec![FileId::CheckpointDraft],
+    })?;
+    // The process may have stopped after a rename: what this opening builds on must not be taken back by a power loss.
+    disk.perform(DiskOp::SyncDirectories {
+        files: vec![FileId::Identity, FileId::Checkpoint],
     })?;
     found.make_durable(disk)?;
 
@@ -105,7 +109,7 @@ pub fn open(
         opening: found.report.opening,
         tail,
         extents,
-        marked: found.marked.min(Lsn(tail.lsn.0 - 1)),
+        marked: found.marked,
         log_bytes: found.report.bytes,
         checkpoint_id: checkpoint.map_or(0, |checkpoint| checkpoint.id),
         checkpoint_number: checkpoint.map_or(0, |checkpoint| checkpoint.position.number),
@@ -165,20 +169,20 @@ struct Found {
     report: OpenReport,
     /// In the order of the log.
     live: Vec<u32>,
-    /// The highest durable LSN that a group tells.
+    /// The highest durable LSN that the checkpoint or a group tells.
     marked: Lsn,
     /// The groups beyond it.
     unproven: VecDeque<Range>,
 }
 
 impl Found {
-    fn new(extent: u32) -> Found {
+    fn new(begin: &Position) -> Found {
         Found {
             frames: Vec::new(),
             damage: Vec::new(),
             report: OpenReport::default(),
-            live: vec![extent],
-            marked: Lsn::ZERO,
+            live: vec![begin.extent],
+            marked: Lsn(begin.lsn.0 - 1),
             unproven: VecDeque::new(),
         }
     }

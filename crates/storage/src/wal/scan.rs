@@ -405,8 +405,18 @@ impl Group {
                     header
                 }
                 Err(FrameError::Header) => {
-                    self.lost(at, lsn, end.0 - lsn.0, None);
-                    return;
+                    // Where this one ends is unknown, but the next one can be told by its checksum.
+                    let next = lsn.next();
+                    let found = (1..rest.len())
+                        .find(|&at| FrameHeader::decode(&rest[at..], opening, next).is_some());
+                    let Some(next_at) = found.filter(|_| next < end) else {
+                        self.lost(at, lsn, end.0 - lsn.0, None);
+                        return;
+                    };
+                    self.lost(at, lsn, 1, None);
+                    rest = rest.slice(next_at..);
+                    lsn = next;
+                    continue;
                 }
             };
             let frame_bytes = HEADER_BYTES + header.body_bytes as usize;

@@ -1,0 +1,268 @@
+//! Flipped bits, overwritten blocks, lost and foreign files: what can be read is read, the rest is named.
+
+use std::collections::BTreeMap;
+
+use wiber_model::Rng;
+use wiber_storage::wal::{Group, Scan};
+use wiber_storage::{
+    DirectoryId, DiskError, FileId, Frame, Identity, WalEffect, WalError, WalEvent,
+};
+
+use crate::disk::MemDisk;
+use crate::driver::{Driver, Recovered, frame, written_log};
+use crate::{PARTICIPANTS, UNCHECKPOINTED, identity};
+
+const GROUP_HEADER_BYTES: u64 = 128;
+const FRAME_HEADER_BYTES: u64 = 48;
+
+/// All groups of a log.
+fn groups(disk: &mut MemDisk) -> Vec<Group> {
+    let mut scan = Scan::new(disk, &identity(), None).unwrap();
+    let mut groups = Vec::new();
+    while let Some(group) = scan.next_group().unwrap() {
+        groups.push(group);
+    }
+    assert!(!scan.is_torn());
+    groups
+}
+
+/// Checks that every frame is there, right, or named as lost; answers how many are lost.
+fn check(opened: &Recovered, all: &[Frame]) -> u64 {
+    let mut found: BTreeMap<u64, Option<&Frame>> = BTreeMap::new();
+    for (lsn, frame) in &opened.frames {
+        assert!(
+            found.insert(lsn.0, Some(frame)).is_none(),
+            "{lsn} is there twice"
+        );
+    }
+    for damage in &opened.damage {
+        for lsn in damage.first.0..damage.first.0 + damage.frames {
+            assert!(found.insert(lsn, None).is_none(), "{lsn} is not lost");
+        }
+    }
+    let lsns: Vec<u64> = found.keys().copied().collect();
+    assert_eq!(lsns, (1..=all.len() as u64).collect::<Vec<_>>());
+    for (lsn, frame) in &found {
+        assert!(frame.is_none_or(|frame| *frame == all[*lsn as usize - 1]));
+    }
+    found.values().filter(|frame| frame.is_none()).count() as u64
+}
+
+fn recover(disk: MemDisk) -> Recovered {
+    Driver::on(disk, UNCHECKPOINTED).1
+}
+
+/// Opens a damaged log, goes on with it, opens it again: the same must be lost, and no more.
+fn check_and_go_on(disk: MemDisk, all: &[Frame]) -> (u64, Recovered) {
+    let (mut driver, recovered) = Driver::on(disk, UNCHECKPOINTED);
+    let lost = check(&recovered, all);
+    let mut more = all.to_vec();
+    for _ in 0..3 {
+        let next = frame(more.len() as u64 + 1, 700);
+        more.push(next.clone());
+        driver.append(PARTICIPANTS[0], vec![next]);
+    }
+    assert_eq!(check(&driver.recover(UNCHECKPOINTED), &more), lost);
+    (lost, recovered)
+}
+
+fn error(mut disk: MemDisk) -> Option<WalError> {
+    crate::open(&mut disk, UNCHECKPOINTED).err()
+}
+
+#[test]
+fn a_flipped_bit_costs_what_it_hits_and_nothing_else() {
+    // Three extents, with links between them.
+    let (mut disk, all) = written_log(14, 6, 1_000);
+    let groups = groups(&mut disk);
+    assert!(groups.last().unwrap().extent > 2);
+    let mut rng = Rng::new(7);
+    for group in &groups {
+        let header = group.header.unwrap();
+        for _ in 0..40 {
+            let bytes = GROUP_HEADER_BYTES + u64::from(header.frame_bytes);
+            let bit = rng.below(bytes * 8);
+            let mut bad = disk.clone();
+            bad.flip(FileId::Wal(group.extent), group.at * 8 + bit);
+            if header.number == groups.len() as u64 {
+                // The mark at the end: what it marks is there all the same.
+                assert_eq!(recover(bad).frames.len(), all.len());
+                continue;
+            }
+            let (lost, opened) = check_and_go_on(bad, &all);
+            let frame_bytes = u64::from(header.frame_bytes / header.frame_count.max(1));
+            let in_frames = (bit / 8).checked_sub(GROUP_HEADER_BYTES);
+            let expected = match in_frames {
+                None => 0,
+                Some(_) => 1,
+            };
+            assert_eq!(lost, expected, "bit {bit} of {header:?}");
+            let [damage] = &opened.damage[..] else {
+                panic!("damage is named once: {:?}", opened.damage);
+            };
+            assert_eq!(damage.extent, group.extent);
+            assert!(damage.at >= group.at && damage.at <= group.at + bit / 8);
+            let known = in_frames.is_some_and(|at| at % frame_bytes >= FRAME_HEADER_BYTES);
+            assert_eq!(damage.header.is_some(), known, "whose it was is known");
+        }
+    }
+}
+
+#[test]
+fn overwritten_blocks_are_named_and_the_rest_is_read() {
+    let (disk, all) = written_log(14, 6, 1_000);
+    let mut rng = Rng::new(11);
+    let mut lost_in_all = 0;
+    for _ in 0..300 {
+        let mut bad = disk.clone();
+        let files = bad.wal_files();
+        let file = files[rng.below(files.len() as u64) as usize];
+        let mut bytes = bad.contents(file).unwrap().to_vec();
+        // Whole blocks, as of a write that went to the wrong place; never the last two groups, which prove the rest.
+        let last = groups(&mut disk.clone()).pop().unwrap();
+        let end = match file {
+            FileId::Wal(extent) if extent == last.extent => last.at - 12 * 1024,
+            _ => bytes.len() as u64,
+        };
+        let start = rng.below(end / 4096) * 4096;
+        let len = (rng.range(1..5) * 4096).min(end - start);
+        rng.fill(&mut bytes[start as usize..(start + len) as usize]);
+        bad.put_contents(file, &bytes);
+        let lost = check_and_go_on(bad, &all).0;
+        assert!(
+            lost <= 4 * 6,
+            "{lost} frames are lost at {file:?} {start}+{len}"
+        );
+        lost_in_all += lost;
+    }
+    assert!(lost_in_all > 0);
+}
+
+#[test]
+fn the_last_group_is_the_one_window() {
+    let (mut disk, all) = written_log(5, 2, 1_000);
+    let groups = groups(&mut disk);
+    let [.., last, mark] = &groups[..] else {
+        panic!("there are groups")
+    };
+    assert!(mark.frames.is_empty());
+    // With the mark behind it, damage is told from a torn tail; without, it is not.
+    let bit = (last.at + 1_000) * 8;
+    let mut marked = disk.clone();
+    marked.flip(FileId::Wal(last.extent), bit);
+    assert_eq!(check(&recover(marked.clone()), &all), 1);
+    let mut unmarked = marked;
+    let mut bytes = unmarked
+        .contents(FileId::Wal(mark.extent))
+        .unwrap()
+        .to_vec();
+    bytes[mark.at as usize..][..4096].fill(0);
+    unmarked.put_contents(FileId::Wal(mark.extent), &bytes);
+    let opened = recover(unmarked);
+    assert!(opened.report.torn && opened.damage.is_empty());
+    assert_eq!(opened.frames.len(), all.len() - 2);
+    assert_eq!(check(&opened, &all[..all.len() - 2]), 0);
+}
+
+#[test]
+fn a_torn_tail_is_overwritten_and_never_comes_back() {
+    // Two relaxed groups, of which the power loss takes the first and leaves the second whole.
+    let mut driver = Driver::new(UNCHECKPOINTED);
+    driver.append(PARTICIPANTS[0], vec![frame(1, 100)]);
+    let before = driver.disk.clone();
+    let tail = groups(&mut driver.disk).len() as u64 * 4096;
+    for number in 2..4 {
+        driver.run(WalEvent::Append {
+            from: PARTICIPANTS[0],
+            frames: vec![frame(number, 100)],
+            relaxed: true,
+        });
+    }
+    let mut bytes = driver.disk.contents(FileId::Wal(1)).unwrap().to_vec();
+    let old = before.contents(FileId::Wal(1)).unwrap();
+    bytes[tail as usize..][..4096].copy_from_slice(&old[tail as usize..][..4096]);
+    let mut disk = driver.disk.clone();
+    disk.put_contents(FileId::Wal(1), &bytes);
+
+    let (mut driver, opened) = Driver::on(disk, UNCHECKPOINTED);
+    assert_eq!(opened.frames.len(), 1);
+    // The very same frame, relaxed again, in the place of the lost one: the group behind it must not join.
+    driver.run(WalEvent::Append {
+        from: PARTICIPANTS[0],
+        frames: vec![frame(2, 100)],
+        relaxed: true,
+    });
+    let again = driver.recover(UNCHECKPOINTED);
+    assert_eq!(again.frames.len(), 2);
+    assert!(again.damage.is_empty());
+    assert_eq!(again.report.opening, opened.report.opening + 1);
+}
+
+#[test]
+fn lost_and_foreign_files_are_told() {
+    let (disk, _) = written_log(14, 6, 1_000);
+    let mut other = disk.clone();
+    let stranger = Identity {
+        directory: DirectoryId([9; 16]),
+        ..identity()
+    };
+    assert_eq!(
+        Scan::new(&mut other, &stranger, None).err(),
+        Some(WalError::Foreign {
+            file: FileId::Wal(1),
+            directory: identity().directory
+        })
+    );
+
+    let mut missing = disk.clone();
+    missing.remove(FileId::Wal(1));
+    assert_eq!(error(missing), Some(WalError::Missing(1)));
+
+    let mut short = disk.clone();
+    let last = groups(&mut short).pop().unwrap();
+    let file = FileId::Wal(last.extent);
+    let bytes = short.contents(file).unwrap()[..last.at as usize].to_vec();
+    short.put_contents(file, &bytes);
+    let short = error(short).unwrap();
+    assert!(matches!(short, WalError::Short { .. }), "{short:?}");
+    assert!(short.to_string().contains("put the whole file back"));
+
+    let mut newer = disk.clone();
+    let mut bytes = newer.contents(FileId::Wal(1)).unwrap().to_vec();
+    bytes[4] = 2;
+    let crc = wiber_model::batch::crc32c(&bytes[..124]).to_le_bytes();
+    bytes[124..128].copy_from_slice(&crc);
+    newer.put_contents(FileId::Wal(1), &bytes);
+    assert_eq!(error(newer), Some(WalError::Version(2)));
+}
+
+#[test]
+fn what_a_failed_sync_dropped_is_written_again_before_it_is_served() {
+    let mut driver = Driver::new(UNCHECKPOINTED);
+    driver.append(PARTICIPANTS[0], vec![frame(1, 100)]);
+    driver.run(WalEvent::Append {
+        from: PARTICIPANTS[0],
+        frames: vec![frame(2, 100)],
+        relaxed: true,
+    });
+    driver.seen.clear();
+    // The write after the relaxed one, and the sync that fails.
+    driver.disk.fail_at = Some((driver.disk.ops + 1, DiskError::Failed("EIO".to_owned())));
+    driver.append(PARTICIPANTS[1], vec![frame(3, 100)]);
+    let [.., WalEffect::Fatal(reason)] = &driver.seen[..] else {
+        panic!("a failed sync is fatal: {:?}", driver.seen);
+    };
+    assert!(reason.contains("a sync failed: EIO"), "{reason}");
+    driver.seen.clear();
+    driver.append(PARTICIPANTS[1], vec![frame(4, 100)]);
+    assert!(driver.seen.is_empty(), "nothing follows");
+
+    driver.disk.fail_at = None;
+    let (driver, recovered) = Driver::on(driver.disk, UNCHECKPOINTED);
+    assert_eq!(recovered.frames.len(), 3, "the pages are still in memory");
+    for seed in 0..50 {
+        let mut disk = driver.disk.clone();
+        disk.lose_power(&mut Rng::new(seed));
+        assert_eq!(recover(disk).frames.len(), 3, "what was served is durable");
+    }
+}
