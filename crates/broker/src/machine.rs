@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use wiber_model::{Monotonic, Now};
-use wiber_protocol::FrameBuf;
+use wiber_protocol::Frame;
 use wiber_storage::{DiskOp, DiskResult, OpToken};
 
 use crate::job::{Job, JobOutput};
@@ -94,7 +94,7 @@ pub enum Effect {
         /// The connection.
         connection: ConnectionId,
         /// The frame with its size prefix, or nothing.
-        frame: Option<FrameBuf>,
+        frame: Option<Frame>,
     },
     /// Closes a connection after what was answered on it; the reason is for the log.
     Close {

@@ -12,13 +12,20 @@
 //! - A file is deleted only once a durable checkpoint no longer lists it.
 
 pub mod checkpoint;
+pub mod compression;
 pub mod frame;
 pub mod identity;
 pub mod io;
+pub mod log;
+pub mod recovery;
+pub mod store;
+pub mod validate;
 pub mod wal;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Position, Section};
 pub use frame::{EpochStart, Frame, Participant};
 pub use identity::{DirectoryId, Identity, IdentityError};
 pub use io::{Disk, DiskError, DiskOp, DiskResult, FileId, OpToken};
+pub use log::{LogConfig, PartitionLog};
+pub use store::{Store, StoreEffect};
 pub use wal::{Damage, Opened, Wal, WalEffect, WalError, WalEvent, WalOptions};

@@ -1,0 +1,180 @@
+//! The machine of the metadata controller: drives the quorum, publishes to the shards, starts and stops the broker.
+//!
+//! Invariant: a command is answered only when its records have reached every shard and the epochs that began with them are
+//! durable; so a client that got its answer finds the topic everywhere.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use wiber_controller::{
+    Command, CommandError, CommandResult, Controller, ControllerEffect, ControllerEvent,
+    MetadataOffset,
+};
+use wiber_model::Now;
+use wiber_storage::frame::Frame;
+
+use crate::machine::{Address, Effect, Event, Machine};
+use crate::message::{Message, RequestId};
+
+/// The command id of the broker's own registration.
+const REGISTRATION: u64 = 0;
+
+/// The controller of a broker.
+#[derive(Debug)]
+pub struct ControllerMachine {
+    controller: Controller,
+    /// How far each shard has applied the metadata.
+    applied: Vec<MetadataOffset>,
+    published: MetadataOffset,
+    commands: BTreeMap<u64, (Address, RequestId)>,
+    next_command: u64,
+    /// Answers that wait until every shard has applied the metadata up to there.
+    replies: VecDeque<(MetadataOffset, u64, Result<CommandResult, CommandError>)>,
+    registration: Option<Command>,
+    effects: Vec<ControllerEffect>,
+}
+
+impl ControllerMachine {
+    pub(crate) fn new(
+        controller: Controller,
+        shards: u16,
+        registration: Command,
+    ) -> ControllerMachine {
+        let published = controller.image().offset();
+        ControllerMachine {
+            controller,
+            applied: vec![published; usize::from(shards)],
+            published,
+            commands: BTreeMap::new(),
+            next_command: REGISTRATION + 1,
+            replies: VecDeque::new(),
+            registration: Some(registration),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Checks the invariants of the metadata.
+    ///
+    /// # Panics
+    /// If one does not hold: a bug.
+    pub fn validate(&self) {
+        self.controller.validate();
+    }
+
+    fn message(&mut self, now: Now, from: Address, message: Message, fx: &mut Vec<Effect>) {
+        match message {
+            Message::Command { request, command } => {
+                let id = self.next_command;
+                self.next_command += 1;
+                self.commands.insert(id, (from, request));
+                self.drive(now, ControllerEvent::Command { id, command });
+            }
+            Message::MetadataApplied { offset } => {
+                if let Address::Shard(shard) = from {
+                    self.applied[usize::from(shard)] = offset;
+                }
+            }
+            Message::Durable { frames } => self.drive(now, ControllerEvent::Durable { frames }),
+            Message::BeginCheckpoint { checkpoint } => {
+                let bytes = self.controller.checkpoint_section();
+                for message in [
+                    Message::Cut { checkpoint },
+                    Message::Section { checkpoint, bytes },
+                ] {
+                    fx.push(Effect::Send {
+                        to: Address::Disk,
+                        message,
+                    });
+                }
+            }
+            Message::Closed { checkpointed } => {
+                if !checkpointed {
+                    tracing::warn!(
+                        "stopped without a last checkpoint; the next start replays the write-ahead log"
+                    );
+                }
+                fx.push(Effect::Stopped);
+            }
+            Message::Written { .. }
+            | Message::Checkpointed { .. }
+            | Message::CheckpointFailed { .. }
+            | Message::Space { .. } => {}
+            other => unreachable!("{other:?} is not for the controller"),
+        }
+    }
+
+    fn drive(&mut self, now: Now, event: ControllerEvent) {
+        self.controller.step(now, event, &mut self.effects);
+    }
+
+    /// Performs what the controller wants, and answers what every shard has applied.
+    fn settle(&mut self, fx: &mut Vec<Effect>) {
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                ControllerEffect::Append(frames) => {
+                    let frames = frames.into_iter().map(Frame::Metadata).collect();
+                    let message = Message::Append {
+                        frames,
+                        relaxed: false,
+                    };
+                    fx.push(Effect::Send {
+                        to: Address::Disk,
+                        message,
+                    });
+                }
+                ControllerEffect::Publish { offset, records } => {
+                    self.published = offset;
+                    for shard in 0..self.applied.len() as u16 {
+                        let records = records.clone();
+                        let message = Message::Metadata { offset, records };
+                        fx.push(Effect::Send {
+                            to: Address::Shard(shard),
+                            message,
+                        });
+                    }
+                }
+                ControllerEffect::Reply { id, result } => {
+                    self.replies.push_back((self.published, id, result));
+                }
+                ControllerEffect::WakeAt(at) => fx.push(Effect::WakeAt(at)),
+                ControllerEffect::Fatal(reason) => fx.push(Effect::Fatal(reason)),
+            }
+        }
+        let everywhere = self.applied.iter().min().copied().unwrap_or(self.published);
+        while let Some((_, id, result)) = self.replies.pop_front_if(|reply| reply.0 <= everywhere) {
+            if id == REGISTRATION {
+                fx.push(match result {
+                    Ok(_) => Effect::Ready,
+                    Err(error) => Effect::Fatal(format!("the broker cannot register: {error}")),
+                });
+            } else if let Some((to, request)) = self.commands.remove(&id) {
+                let message = Message::CommandDone { request, result };
+                fx.push(Effect::Send { to, message });
+            }
+        }
+    }
+}
+
+impl Machine for ControllerMachine {
+    fn step(&mut self, now: Now, event: Event, fx: &mut Vec<Effect>) {
+        // The first event, whatever it is, starts the broker: it registers.
+        if let Some(command) = self.registration.take() {
+            self.drive(
+                now,
+                ControllerEvent::Command {
+                    id: REGISTRATION,
+                    command,
+                },
+            );
+        }
+        match event {
+            Event::Message { from, message } => self.message(now, from, message, fx),
+            Event::Timer => self.drive(now, ControllerEvent::Tick),
+            Event::Shutdown => fx.push(Effect::Send {
+                to: Address::Disk,
+                message: Message::Close,
+            }),
+            _ => {}
+        }
+        self.settle(fx);
+    }
+}

@@ -1,0 +1,60 @@
+//! Maps the domain's errors to Kafka's codes: the only place that does.
+
+use wiber_controller::CommandError;
+use wiber_protocol::ErrorCode;
+use wiber_storage::log::AppendError;
+use wiber_storage::store::ReadError;
+use wiber_storage::validate::Refusal;
+
+/// Of an append that the log refused.
+pub(crate) fn of_append(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::OldProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::Damaged(_) | AppendError::NoSpace(_) => ErrorCode::KafkaStorageError,
+        AppendError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+    }
+}
+
+/// Of a read that gave nothing.
+pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
+    match error {
+        ReadError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
+        ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        ReadError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        ReadError::Disk { .. } => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Of a batch that did not pass: the code, the whole in words, and what is wrong with which record (KIP-467).
+pub(crate) fn of_refusal(refusal: &Refusal) -> (ErrorCode, String, Vec<(i32, String)>) {
+    let code = match refusal {
+        Refusal::Corrupt(_) => ErrorCode::CorruptMessage,
+        Refusal::Invalid(_) | Refusal::InvalidRecords(_) => ErrorCode::InvalidRecord,
+        Refusal::InvalidTimestamps(_) => ErrorCode::InvalidTimestamp,
+        Refusal::TooLarge(_) => ErrorCode::MessageTooLarge,
+        Refusal::BeyondSegment { .. } => ErrorCode::RecordListTooLarge,
+        Refusal::Compression(_) => ErrorCode::UnsupportedCompressionType,
+    };
+    let records = refusal
+        .record_errors()
+        .iter()
+        .map(|error| (error.index, error.problem.to_string()))
+        .collect();
+    (code, refusal.to_string(), records)
+}
+
+/// Of a command that the controller did not carry out.
+pub(crate) fn of_command(error: &CommandError) -> ErrorCode {
+    match error {
+        CommandError::TopicExists(_) => ErrorCode::TopicAlreadyExists,
+        CommandError::InvalidName(_) | CommandError::Collision { .. } => {
+            ErrorCode::InvalidTopicException
+        }
+        CommandError::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+        CommandError::InvalidReplicationFactor(_) => ErrorCode::InvalidReplicationFactor,
+        CommandError::InvalidAssignment(_) => ErrorCode::InvalidReplicaAssignment,
+        CommandError::UnknownTopic(_) => ErrorCode::UnknownTopicId,
+        CommandError::Limit(_) => ErrorCode::PolicyViolation,
+    }
+}

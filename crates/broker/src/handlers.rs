@@ -1,0 +1,218 @@
+//! One file per API: the front side of each request, from the decoded message to the response.
+//!
+//! A handler answers at once, or keeps a [`Work`] and goes on when answers come. [`served_apis`] is the list of what is
+//! advertised; what is not in it closes the connection, as in Kafka.
+
+mod api_versions;
+mod create_topics;
+mod delete_topics;
+mod fetch;
+pub(crate) mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+
+use std::collections::BTreeMap;
+
+use wiber_controller::{CommandError, CommandResult};
+use wiber_model::{Now, PartitionId};
+use wiber_protocol::messages as m;
+use wiber_protocol::{ApiKey, Request, RequestFrame, Versions};
+
+use crate::job::JobOutput;
+use crate::machine::{Address, Effect};
+use crate::message::{Answer, Ask, RequestId};
+use crate::shard::Shard;
+
+/// What a request under way is waiting for.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// Nothing yet.
+    Begun,
+    Produce(produce::Produce),
+    Fetch(fetch::Fetch),
+    ListOffsets(list_offsets::ListOffsets),
+    OffsetForLeaderEpoch(offset_for_leader_epoch::EpochEnds),
+    CreateTopics(create_topics::CreateTopics),
+    DeleteTopics(delete_topics::DeleteTopics),
+    Metadata(metadata::Metadata),
+    InitProducerId,
+}
+
+/// The APIs that are served, with all stable versions of Kafka 4.3 each.
+const SERVED: &[ApiKey] = &[
+    ApiKey::Produce,
+    ApiKey::Fetch,
+    ApiKey::ListOffsets,
+    ApiKey::Metadata,
+    ApiKey::ApiVersions,
+    ApiKey::CreateTopics,
+    ApiKey::DeleteTopics,
+    ApiKey::InitProducerId,
+    ApiKey::OffsetForLeaderEpoch,
+];
+
+/// The APIs that are served, with their versions.
+pub fn served_apis() -> impl Iterator<Item = (ApiKey, Versions)> {
+    SERVED.iter().map(|key| (*key, key.versions()))
+}
+
+/// Begins a request. An error closes the connection.
+pub(crate) fn begin(
+    shard: &mut Shard,
+    now: Now,
+    request: RequestId,
+    frame: RequestFrame,
+    fx: &mut Vec<Effect>,
+) -> Result<(), String> {
+    if !SERVED.contains(&frame.key) {
+        return Err(format!("{} is not served", frame.key.name()));
+    }
+    if frame.key == ApiKey::ApiVersions {
+        return api_versions::begin(shard, request, &frame, fx);
+    }
+    if !frame.key.versions().contains(frame.version) {
+        return Err(format!(
+            "{} version {} is not served, only {} are",
+            frame.key.name(),
+            frame.version,
+            frame.key.versions()
+        ));
+    }
+    match frame.key {
+        ApiKey::Produce => produce::begin(shard, now, request, frame.version, decode(frame)?, fx),
+        ApiKey::Fetch => fetch::begin(shard, now, request, frame.version, decode(frame)?, fx),
+        ApiKey::ListOffsets => {
+            list_offsets::begin(shard, request, frame.version, &decode(frame)?, fx)
+        }
+        ApiKey::Metadata => metadata::begin(shard, request, frame.version, decode(frame)?, fx),
+        ApiKey::CreateTopics => create_topics::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::DeleteTopics => {
+            delete_topics::begin(shard, request, frame.version, decode(frame)?, fx)
+        }
+        ApiKey::InitProducerId => init_producer_id::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::OffsetForLeaderEpoch => {
+            offset_for_leader_epoch::begin(shard, request, &decode(frame)?, fx)
+        }
+        _ => unreachable!("{} is in the list of what is served", frame.key),
+    }
+    Ok(())
+}
+
+fn decode<R: Request>(frame: RequestFrame) -> Result<R, String> {
+    frame
+        .decode()
+        .map_err(|error| format!("the request cannot be read: {error}"))
+}
+
+/// An owner answered.
+pub(crate) fn answered(
+    shard: &mut Shard,
+    now: Now,
+    request: RequestId,
+    answer: Answer,
+    fx: &mut Vec<Effect>,
+) {
+    let Some(work) = shard.take_work(request) else {
+        return;
+    };
+    match (work, answer) {
+        (Work::Produce(work), Answer::Appended(answers)) => {
+            produce::appended(shard, request, work, answers, fx);
+        }
+        (Work::Fetch(work), Answer::Fetched(answers)) => {
+            fetch::fetched(shard, now, request, work, answers, fx);
+        }
+        (Work::Fetch(work), Answer::Moved(part)) => fetch::moved(shard, request, work, part, fx),
+        (Work::ListOffsets(work), Answer::Offsets(answers)) => {
+            list_offsets::answered(shard, request, work, answers, fx);
+        }
+        (Work::OffsetForLeaderEpoch(work), Answer::EpochEnds(answers)) => {
+            offset_for_leader_epoch::answered(shard, request, work, answers, fx);
+        }
+        (work, answer) => unreachable!("{answer:?} does not answer {work:?}"),
+    }
+}
+
+/// The controller answered.
+pub(crate) fn command_done(
+    shard: &mut Shard,
+    request: RequestId,
+    result: Result<CommandResult, CommandError>,
+    fx: &mut Vec<Effect>,
+) {
+    match shard.take_work(request) {
+        None => {}
+        Some(Work::CreateTopics(work)) => create_topics::done(shard, request, work, result, fx),
+        Some(Work::DeleteTopics(work)) => delete_topics::done(shard, request, work, result, fx),
+        Some(Work::Metadata(work)) => metadata::created(shard, request, work, result, fx),
+        Some(work) => unreachable!("{work:?} gave no command"),
+    }
+}
+
+/// A worker answered.
+pub(crate) fn job_done(
+    shard: &mut Shard,
+    now: Now,
+    request: RequestId,
+    output: JobOutput,
+    fx: &mut Vec<Effect>,
+) {
+    match (shard.take_work(request), output) {
+        (None, _) => {}
+        (Some(Work::Produce(work)), JobOutput::Validated(checked)) => {
+            produce::validated(shard, now, request, work, checked, fx);
+        }
+        (Some(work), output) => unreachable!("{output:?} is of no use to {work:?}"),
+    }
+}
+
+/// A request's deadline has come.
+pub(crate) fn expired(shard: &mut Shard, now: Now, request: RequestId, fx: &mut Vec<Effect>) {
+    match shard.take_work(request) {
+        None => {}
+        Some(Work::Produce(work)) => produce::expired(shard, request, work, fx),
+        Some(Work::Fetch(work)) => fetch::expired(shard, now, request, work, fx),
+        Some(work) => unreachable!("{work:?} has no deadline"),
+    }
+}
+
+/// The connection of a request is gone.
+pub(crate) fn abandon(shard: &mut Shard, request: RequestId, work: Work, fx: &mut Vec<Effect>) {
+    match work {
+        Work::Fetch(work) => fetch::abandon(shard, request, &work, fx),
+        Work::InitProducerId => init_producer_id::abandon(shard, request),
+        _ => {}
+    }
+}
+
+/// Sorts parts by the shard that owns their partition, keeping their order within each.
+fn by_owner<T>(
+    shard: &Shard,
+    parts: impl IntoIterator<Item = T>,
+    partition: impl Fn(&T) -> PartitionId,
+) -> BTreeMap<Address, Vec<T>> {
+    let mut owners: BTreeMap<Address, Vec<T>> = BTreeMap::new();
+    for part in parts {
+        owners
+            .entry(shard.owner_of(partition(&part)))
+            .or_default()
+            .push(part);
+    }
+    owners
+}
+
+/// Asks each owner about its parts. Returns how many parts there are in all.
+fn ask_owners<T>(
+    shard: &mut Shard,
+    request: RequestId,
+    parts: Vec<T>,
+    partition: impl Fn(&T) -> PartitionId,
+    ask: impl Fn(Vec<T>) -> Ask,
+    fx: &mut Vec<Effect>,
+) {
+    for (owner, parts) in by_owner(shard, parts, partition) {
+        shard.ask(owner, request, ask(parts), fx);
+    }
+}

@@ -1,0 +1,55 @@
+//! Long work on the processor, as data: a pure function that production runs on a worker and simulation inline.
+
+use bytes::Bytes;
+use wiber_model::{Batch, Offset, TimestampMs};
+use wiber_storage::validate::{Checked, Refusal, Rules, find_by_timestamp, validate};
+
+/// A function and its arguments.
+#[derive(Debug)]
+pub enum Job {
+    /// Checks the batches of one Produce, each by its topic's rules.
+    Validate {
+        /// The records and the rules of each partition.
+        parts: Vec<(Bytes, Rules)>,
+        /// The time that LogAppendTime stamps.
+        now: TimestampMs,
+    },
+    /// Finds the first record of `timestamp` or later in a batch that may have to be decompressed.
+    FindTimestamp {
+        /// The batch.
+        batch: Batch,
+        /// The timestamp.
+        timestamp: TimestampMs,
+        /// The first offset of interest.
+        from: Offset,
+    },
+}
+
+/// What a [`Job`] came to.
+#[derive(Debug)]
+pub enum JobOutput {
+    /// Of [`Job::Validate`], in the same order.
+    Validated(Vec<Result<Checked, Refusal>>),
+    /// Of [`Job::FindTimestamp`]: offset and timestamp of the record, none if there is none or the batch cannot be read.
+    Timestamp(Option<(Offset, TimestampMs)>),
+}
+
+impl Job {
+    /// Does the work.
+    #[must_use]
+    pub fn run(self) -> JobOutput {
+        match self {
+            Job::Validate { parts, now } => JobOutput::Validated(
+                parts
+                    .into_iter()
+                    .map(|(records, rules)| validate(records, &rules, now))
+                    .collect(),
+            ),
+            Job::FindTimestamp {
+                batch,
+                timestamp,
+                from,
+            } => JobOutput::Timestamp(find_by_timestamp(&batch, timestamp, from).ok().flatten()),
+        }
+    }
+}

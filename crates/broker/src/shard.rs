@@ -1,0 +1,699 @@
+//! A shard: some connections, some partitions, and the requests under way between them.
+//!
+//! A shard has two sides. In *front* it decodes requests, asks the shards that own the partitions (itself included, by the same
+//! messages), gathers the answers and responds. As *owner* it appends, reads and watches its partitions. The two meet only through
+//! [`Ask`] and [`Answer`].
+//!
+//! Invariants:
+//! - A connection's requests are handled in order; while one waits for validation the next ones wait behind it, so that no
+//!   append overtakes another.
+//! - Every request that was begun is in `pending` until it is answered or its connection is gone.
+
+mod connection;
+mod owner;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use wiber_controller::{
+    ClusterImage, Command, CommandError, CommandResult, MetadataOffset, MetadataRecord,
+};
+use wiber_model::mutant::{self, Mutant};
+use wiber_model::{BrokerId, LeaderEpoch, Monotonic, Now, PartitionId, TimestampMs, TopicId};
+use wiber_protocol::{DecodeErrorKind, RequestFrame, Response, encode_response};
+use wiber_storage::{Store, StoreEffect};
+
+use crate::handlers::{self, Work};
+use crate::job::{Job, JobOutput};
+use crate::machine::{Address, ConnectionId, Effect, Event, JobToken, Machine};
+use crate::message::{Ask, Message, RequestId};
+use crate::options::BrokerOptions;
+use crate::sessions::Sessions;
+use crate::topic_config::TopicConfig;
+
+use connection::Connection;
+use owner::Owner;
+
+/// A retention sweep looks at this many partitions in a step.
+const SWEEP_PARTITIONS: usize = 100;
+/// How long a sweep pauses between two such portions.
+const SWEEP_PAUSE_MS: i64 = 10;
+
+/// A request under way.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub connection: ConnectionId,
+    pub version: i16,
+    pub correlation_id: i32,
+    pub deadline: Monotonic,
+    pub work: Work,
+}
+
+/// One shard of a broker.
+#[derive(Debug)]
+pub struct Shard {
+    pub(crate) number: u16,
+    pub(crate) options: BrokerOptions,
+    pub(crate) cluster_id: String,
+    pub(crate) image: ClusterImage,
+    pub(crate) store: Store,
+    configs: BTreeMap<TopicId, Arc<TopicConfig>>,
+    pub(crate) sessions: Sessions,
+    pub(crate) producer_ids: handlers::init_producer_id::Block,
+    owner: Owner,
+    connections: BTreeMap<ConnectionId, Connection>,
+    pending: BTreeMap<RequestId, Pending>,
+    next_request: u64,
+    deadlines: BTreeSet<(Monotonic, RequestId)>,
+    jobs: BTreeMap<JobToken, JobFor>,
+    next_job: u64,
+    /// What this shard says to itself.
+    inbox: VecDeque<Message>,
+    /// What the store wants done.
+    pub(crate) storage: Vec<StoreEffect>,
+    sweep: Sweep,
+    store_wake: Monotonic,
+    wake: Monotonic,
+}
+
+/// Who a job's output is for.
+#[derive(Clone, Copy, Debug)]
+enum JobFor {
+    Front(RequestId),
+    Owner(u64),
+}
+
+/// Where the retention sweep is.
+#[derive(Debug)]
+struct Sweep {
+    next: Monotonic,
+    after: Option<PartitionId>,
+}
+
+impl Shard {
+    /// A shard over recovered logs, with the metadata as of recovery.
+    #[must_use]
+    pub(crate) fn new(
+        number: u16,
+        options: BrokerOptions,
+        cluster_id: String,
+        image: ClusterImage,
+        store: Store,
+        seed: u64,
+        now: Now,
+    ) -> Shard {
+        let configs = image
+            .topics()
+            .map(|topic| (topic.id, Arc::new(TopicConfig::of(topic.configs.iter()))))
+            .collect();
+        let sweep = Sweep {
+            next: now.monotonic.plus_ms(options.retention_check_interval_ms),
+            after: None,
+        };
+        Shard {
+            number,
+            sessions: Sessions::new(options.fetch_sessions_max, seed),
+            options,
+            cluster_id,
+            image,
+            store,
+            configs,
+            producer_ids: handlers::init_producer_id::Block::default(),
+            owner: Owner::default(),
+            connections: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            next_request: 0,
+            deadlines: BTreeSet::new(),
+            jobs: BTreeMap::new(),
+            next_job: 0,
+            inbox: VecDeque::new(),
+            storage: Vec::new(),
+            sweep,
+            store_wake: Monotonic::NEVER,
+            wake: Monotonic::NEVER,
+        }
+    }
+
+    /// The partitions' logs, for tests and simulation to look at.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The metadata, as far as this shard has them.
+    #[must_use]
+    pub fn image(&self) -> &ClusterImage {
+        &self.image
+    }
+
+    /// Checks the invariants of all that the shard holds.
+    ///
+    /// # Panics
+    /// If one does not hold: a bug.
+    pub fn validate(&self) {
+        self.store.validate();
+        for (id, pending) in &self.pending {
+            let connection = self.connections.get(&pending.connection);
+            assert!(
+                connection.is_some_and(|c| c.awaits(*id)),
+                "{id:?} is worked on and no connection waits for it"
+            );
+        }
+    }
+
+    /// Which shard a partition belongs to.
+    #[must_use]
+    pub(crate) fn owner_of(&self, partition: PartitionId) -> Address {
+        Address::Shard(shard_of(partition, self.options.shards))
+    }
+
+    /// Where clients are told to find this broker, if they came to `connection`.
+    pub(crate) fn advertised(&self, connection: ConnectionId) -> (String, i32) {
+        match (&self.options.advertised, self.connections.get(&connection)) {
+            (Some((host, port)), _) => (host.clone(), i32::from(*port)),
+            (None, Some(connection)) => {
+                let local = connection.local;
+                (
+                    local.ip().to_canonical().to_string(),
+                    i32::from(local.port()),
+                )
+            }
+            (None, None) => (String::new(), -1),
+        }
+    }
+
+    /// The same, for a request.
+    pub(crate) fn advertised_for(&self, request: RequestId) -> (String, i32) {
+        match self.pending.get(&request) {
+            Some(pending) => self.advertised(pending.connection),
+            None => (String::new(), -1),
+        }
+    }
+
+    /// A topic's configuration.
+    pub(crate) fn topic_config(&self, topic: TopicId) -> Option<Arc<TopicConfig>> {
+        self.configs.get(&topic).cloned()
+    }
+
+    /// This broker's id.
+    pub(crate) fn node_id(&self) -> BrokerId {
+        self.options.node_id
+    }
+
+    /// Asks the owner of some partitions.
+    pub(crate) fn ask(&mut self, to: Address, request: RequestId, ask: Ask, fx: &mut Vec<Effect>) {
+        self.send(to, Message::Ask { request, ask }, fx);
+    }
+
+    /// Asks the controller for a change of the metadata.
+    pub(crate) fn command(&mut self, request: RequestId, command: Command, fx: &mut Vec<Effect>) {
+        self.send(
+            Address::Controller,
+            Message::Command { request, command },
+            fx,
+        );
+    }
+
+    fn send(&mut self, to: Address, message: Message, fx: &mut Vec<Effect>) {
+        if to == Address::Shard(self.number) {
+            self.inbox.push_back(message);
+        } else {
+            fx.push(Effect::Send { to, message });
+        }
+    }
+
+    /// Hands work to a worker, for a request that stays pending.
+    pub(crate) fn start_job(&mut self, request: RequestId, job: Job, fx: &mut Vec<Effect>) {
+        self.emit_job(JobFor::Front(request), job, fx);
+    }
+
+    fn emit_job(&mut self, receiver: JobFor, job: Job, fx: &mut Vec<Effect>) {
+        let token = JobToken(self.next_job);
+        self.next_job += 1;
+        self.jobs.insert(token, receiver);
+        fx.push(Effect::Job { token, job });
+    }
+
+    /// The request's state, if it is still wanted.
+    pub(crate) fn pending_mut(&mut self, request: RequestId) -> Option<&mut Pending> {
+        self.pending.get_mut(&request)
+    }
+
+    /// Keeps the work of a request until answers come, or until `deadline`.
+    pub(crate) fn park(&mut self, request: RequestId, work: Work, deadline: Monotonic) {
+        if let Some(pending) = self.pending.get_mut(&request) {
+            self.deadlines.remove(&(pending.deadline, request));
+            pending.work = work;
+            pending.deadline = deadline;
+            if deadline != Monotonic::NEVER {
+                self.deadlines.insert((deadline, request));
+            }
+        }
+    }
+
+    /// Gives a request its work back; its deadline stays.
+    pub(crate) fn put_back(&mut self, request: RequestId, work: Work) {
+        if let Some(pending) = self.pending.get_mut(&request) {
+            pending.work = work;
+        }
+    }
+
+    /// Takes the work of a request out, to go on with it; [`Shard::put_back`], [`Shard::park`] or a response follows.
+    pub(crate) fn take_work(&mut self, request: RequestId) -> Option<Work> {
+        let pending = self.pending.get_mut(&request)?;
+        Some(std::mem::replace(&mut pending.work, Work::Begun))
+    }
+
+    /// Lets the requests behind this one begin; they were held back so that none overtakes it.
+    pub(crate) fn release(&mut self, request: RequestId) {
+        if let Some(pending) = self.pending.get(&request)
+            && let Some(connection) = self.connections.get_mut(&pending.connection)
+        {
+            let released = connection
+                .held_by
+                .take_if(|held| *held == request)
+                .is_some();
+            if released {
+                self.owner.ready.push_back(pending.connection);
+            }
+        }
+    }
+
+    /// Holds the requests behind this one back until [`Shard::release`].
+    pub(crate) fn hold(&mut self, request: RequestId) {
+        if let Some(pending) = self.pending.get(&request)
+            && let Some(connection) = self.connections.get_mut(&pending.connection)
+        {
+            connection.held_by = Some(request);
+        }
+    }
+
+    /// Answers a request.
+    pub(crate) fn respond<R: Response>(
+        &mut self,
+        request: RequestId,
+        response: &R,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(pending) = self.pending.get(&request) else {
+            return;
+        };
+        match encode_response(response, pending.version, pending.correlation_id) {
+            Ok(frame) => self.finish(request, Some(frame), fx),
+            Err(error) => {
+                let reason = format!("the answer cannot be written: {error}");
+                self.close_for(request, reason, fx);
+            }
+        }
+    }
+
+    /// Ends a request that gets no answer (acks=0).
+    pub(crate) fn respond_nothing(&mut self, request: RequestId, fx: &mut Vec<Effect>) {
+        self.finish(request, None, fx);
+    }
+
+    fn finish(
+        &mut self,
+        request: RequestId,
+        frame: Option<wiber_protocol::Frame>,
+        fx: &mut Vec<Effect>,
+    ) {
+        self.release(request);
+        let Some(pending) = self.pending.remove(&request) else {
+            return;
+        };
+        self.deadlines.remove(&(pending.deadline, request));
+        if let Some(connection) = self.connections.get_mut(&pending.connection) {
+            connection.answer(request, frame);
+            while let Some(frame) = connection.next_answer() {
+                fx.push(Effect::Respond {
+                    connection: pending.connection,
+                    frame,
+                });
+            }
+        }
+    }
+
+    /// Closes the connection of a request, as Kafka does where a request cannot be answered.
+    pub(crate) fn close_for(&mut self, request: RequestId, reason: String, fx: &mut Vec<Effect>) {
+        if let Some(pending) = self.pending.get(&request) {
+            self.close(pending.connection, reason, fx);
+        }
+    }
+
+    fn close(&mut self, connection: ConnectionId, reason: String, fx: &mut Vec<Effect>) {
+        if self.drop_connection(connection, fx) {
+            fx.push(Effect::Close { connection, reason });
+        }
+    }
+
+    /// Forgets a connection and all that was asked on it. Returns whether it was there.
+    fn drop_connection(&mut self, connection: ConnectionId, fx: &mut Vec<Effect>) -> bool {
+        let Some(state) = self.connections.remove(&connection) else {
+            return false;
+        };
+        for request in state.unanswered() {
+            if let Some(pending) = self.pending.remove(&request) {
+                self.deadlines.remove(&(pending.deadline, request));
+                handlers::abandon(self, request, pending.work, fx);
+            }
+        }
+        true
+    }
+
+    /// Begins the requests of a connection that nothing holds back.
+    fn pump(&mut self, now: Now, connection: ConnectionId, fx: &mut Vec<Effect>) {
+        while let Some(frame) = self
+            .connections
+            .get_mut(&connection)
+            .and_then(Connection::next_frame)
+        {
+            if let Err(reason) = self.begin(now, connection, frame, fx) {
+                self.close(connection, reason, fx);
+                return;
+            }
+        }
+    }
+
+    fn begin(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        frame: bytes::Bytes,
+        fx: &mut Vec<Effect>,
+    ) -> Result<(), String> {
+        let frame = RequestFrame::parse(frame).map_err(|error| match error.kind {
+            DecodeErrorKind::UnknownApiKey(key) => format!("API key {key} is not defined"),
+            _ => format!("the request header cannot be read: {error}"),
+        })?;
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        let pending = Pending {
+            connection,
+            version: frame.version,
+            correlation_id: frame.correlation_id,
+            deadline: Monotonic::NEVER,
+            work: Work::Begun,
+        };
+        self.pending.insert(request, pending);
+        if let Some(connection) = self.connections.get_mut(&connection) {
+            connection.expect(request);
+        }
+        handlers::begin(self, now, request, frame, fx)
+    }
+
+    fn message(&mut self, now: Now, from: Address, message: Message, fx: &mut Vec<Effect>) {
+        match message {
+            Message::Ask { request, ask } => self.answer_ask(now, from, request, ask, fx),
+            Message::Answer { request, answer } => {
+                handlers::answered(self, now, request, answer, fx);
+            }
+            Message::CommandDone { request, result } => {
+                self.command_done(request, result, fx);
+            }
+            Message::Metadata { offset, records } => self.apply(offset, &records, fx),
+            Message::Durable { frames } => {
+                self.store.durable(frames, &mut self.storage);
+                self.acknowledge(fx);
+            }
+            Message::Written { frames } => {
+                self.store.written(frames, &mut self.storage);
+                self.acknowledge(fx);
+            }
+            Message::BeginCheckpoint { checkpoint } => {
+                self.store.begin_checkpoint(checkpoint, &mut self.storage);
+            }
+            Message::Checkpointed { checkpoint } => {
+                self.store.checkpointed(checkpoint, &mut self.storage);
+            }
+            Message::CheckpointFailed { .. } => self.store.abandon_checkpoint(),
+            Message::Space { accepting } => self.store.set_wal_accepts(accepting),
+            Message::Append { .. }
+            | Message::Cut { .. }
+            | Message::Section { .. }
+            | Message::RequestCheckpoint
+            | Message::Close
+            | Message::Closed { .. }
+            | Message::Command { .. }
+            | Message::MetadataApplied { .. } => {
+                unreachable!(
+                    "a message for another machine came to shard {}",
+                    self.number
+                )
+            }
+        }
+    }
+
+    fn command_done(
+        &mut self,
+        request: RequestId,
+        result: Result<CommandResult, CommandError>,
+        fx: &mut Vec<Effect>,
+    ) {
+        if request == handlers::init_producer_id::REFILL {
+            handlers::init_producer_id::refilled(self, result, fx);
+        } else {
+            handlers::command_done(self, request, result, fx);
+        }
+    }
+
+    /// Folds committed records in, and does what they mean to this shard's partitions.
+    fn apply(&mut self, offset: MetadataOffset, records: &[MetadataRecord], fx: &mut Vec<Effect>) {
+        let mut begun = Vec::new();
+        for record in records {
+            match record {
+                MetadataRecord::DeleteTopic { id } => {
+                    let partitions = self
+                        .image
+                        .topic_by_id(*id)
+                        .map_or(0, |t| t.partitions.len());
+                    for partition in 0..partitions as i32 {
+                        let partition = PartitionId {
+                            topic: *id,
+                            partition,
+                        };
+                        self.store.remove(partition, &mut self.storage);
+                        self.forget_partition(partition, fx);
+                    }
+                    self.configs.remove(id);
+                    self.image.apply(offset, record);
+                }
+                MetadataRecord::CreateTopic { id, .. } => {
+                    self.image.apply(offset, record);
+                    self.create_partitions(*id, &mut begun);
+                }
+                MetadataRecord::RegisterBroker { id, .. } if *id == self.node_id() => {
+                    self.image.apply(offset, record);
+                    self.begin_own_epochs(&mut begun);
+                }
+                _ => self.image.apply(offset, record),
+            }
+        }
+        let ticket = self.store.begin_epochs(&begun, &mut self.storage);
+        self.owner.applied.push_back((offset, ticket));
+        self.acknowledge(fx);
+    }
+
+    fn create_partitions(&mut self, topic: TopicId, begun: &mut Vec<(PartitionId, LeaderEpoch)>) {
+        let Some(state) = self.image.topic_by_id(topic) else {
+            return;
+        };
+        let config = Arc::new(TopicConfig::of(state.configs.iter()));
+        self.configs.insert(topic, Arc::clone(&config));
+        let config = Arc::new(config.log());
+        for (index, partition) in state.partitions.iter().enumerate() {
+            let id = PartitionId {
+                topic,
+                partition: index as i32,
+            };
+            if self.owner_of(id) == Address::Shard(self.number) {
+                self.store.create(id, Arc::clone(&config));
+                begun.push((id, partition.leader_epoch));
+            }
+        }
+    }
+
+    /// A new registration of this broker is a new epoch for each partition that it leads (R2).
+    fn begin_own_epochs(&mut self, begun: &mut Vec<(PartitionId, LeaderEpoch)>) {
+        if mutant::active(Mutant::NoNewEpochOnRestart) {
+            return;
+        }
+        for log in self.store.logs() {
+            if let Some(state) = self.image.partition(log.id())
+                && state.leader == self.node_id()
+            {
+                begun.push((log.id(), state.leader_epoch));
+            }
+        }
+    }
+
+    /// Answers what became durable, and tells the controller how far the metadata are applied.
+    fn acknowledge(&mut self, fx: &mut Vec<Effect>) {
+        self.answer_appends(fx);
+        while let Some((offset, _)) = self
+            .owner
+            .applied
+            .pop_front_if(|(_, ticket)| self.store.is_done(*ticket))
+        {
+            let message = Message::MetadataApplied { offset };
+            self.send(Address::Controller, message, fx);
+        }
+    }
+
+    fn job_done(&mut self, now: Now, token: JobToken, output: JobOutput, fx: &mut Vec<Effect>) {
+        match self.jobs.remove(&token) {
+            Some(JobFor::Front(request)) => handlers::job_done(self, now, request, output, fx),
+            Some(JobFor::Owner(lookup)) => self.lookup_done(lookup, output, fx),
+            None => {}
+        }
+    }
+
+    fn timer(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        while let Some((deadline, request)) = self.deadlines.first().copied() {
+            if deadline > now.monotonic {
+                break;
+            }
+            self.deadlines.pop_first();
+            handlers::expired(self, now, request, fx);
+        }
+        if self.store_wake <= now.monotonic {
+            self.store_wake = Monotonic::NEVER;
+            self.store.tick(now, &mut self.storage);
+        }
+        if self.sweep.next <= now.monotonic {
+            self.sweep_some(now);
+        }
+    }
+
+    /// Applies retention to the next few partitions.
+    fn sweep_some(&mut self, now: Now) {
+        let from = match self.sweep.after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Unbounded,
+        };
+        let some: Vec<_> = self
+            .store
+            .partitions_from(from)
+            .take(SWEEP_PARTITIONS)
+            .collect();
+        let oldest = TimestampMs(now.wall.0 - self.options.producer_id_expiration_ms);
+        for partition in &some {
+            self.store
+                .expire(*partition, now.wall, oldest, &mut self.storage);
+        }
+        let more = some.len() == SWEEP_PARTITIONS;
+        self.sweep.after = some.last().copied().filter(|_| more);
+        let pause = if more {
+            SWEEP_PAUSE_MS
+        } else {
+            self.options.retention_check_interval_ms
+        };
+        self.sweep.next = now.monotonic.plus_ms(pause);
+    }
+
+    /// Goes on until nothing is left to do within this step.
+    fn settle(&mut self, now: Now, fx: &mut Vec<Effect>) {
+        loop {
+            if !self.storage.is_empty() {
+                for effect in std::mem::take(&mut self.storage) {
+                    self.storage_effect(effect, fx);
+                }
+            } else if let Some(message) = self.inbox.pop_front() {
+                self.message(now, Address::Shard(self.number), message, fx);
+            } else if let Some(connection) = self.owner.ready.pop_front() {
+                self.pump(now, connection, fx);
+            } else {
+                break;
+            }
+        }
+        let first = self
+            .deadlines
+            .first()
+            .map_or(Monotonic::NEVER, |(deadline, _)| *deadline);
+        let wake = first.min(self.store_wake).min(self.sweep.next);
+        if wake != self.wake {
+            self.wake = wake;
+            fx.push(Effect::WakeAt(wake));
+        }
+    }
+
+    fn storage_effect(&mut self, effect: StoreEffect, fx: &mut Vec<Effect>) {
+        let to_disk = |message| Effect::Send {
+            to: Address::Disk,
+            message,
+        };
+        match effect {
+            StoreEffect::Disk { token, op } => fx.push(Effect::Disk { token, op }),
+            StoreEffect::Append { frames, relaxed } => {
+                fx.push(to_disk(Message::Append { frames, relaxed }));
+            }
+            StoreEffect::Cut { checkpoint } => fx.push(to_disk(Message::Cut { checkpoint })),
+            StoreEffect::Section { checkpoint, bytes } => {
+                fx.push(to_disk(Message::Section { checkpoint, bytes }));
+            }
+            StoreEffect::RequestCheckpoint => fx.push(to_disk(Message::RequestCheckpoint)),
+            StoreEffect::Advanced(partition) => self.advanced(partition, fx),
+            StoreEffect::Read { id, result } => self.read_done(id, result, fx),
+            StoreEffect::WakeAt(at) => self.store_wake = at,
+            StoreEffect::Fatal(reason) => fx.push(Effect::Fatal(reason)),
+        }
+    }
+}
+
+impl Machine for Shard {
+    fn step(&mut self, now: Now, event: Event, fx: &mut Vec<Effect>) {
+        match event {
+            Event::Connected {
+                connection,
+                peer,
+                local,
+            } => {
+                self.connected(connection, peer, local);
+            }
+            Event::Frame { connection, frame } => {
+                if let Some(state) = self.connections.get_mut(&connection) {
+                    state.frames.push_back(frame);
+                    self.pump(now, connection, fx);
+                }
+            }
+            Event::Disconnected { connection } => {
+                self.drop_connection(connection, fx);
+            }
+            Event::Message { from, message } => self.message(now, from, message, fx),
+            Event::DiskDone { token, result } => {
+                self.store.disk_done(now, token, result, &mut self.storage);
+            }
+            Event::JobDone { token, output } => self.job_done(now, token, output, fx),
+            Event::Timer => {
+                self.wake = Monotonic::NEVER;
+                self.timer(now, fx);
+            }
+            Event::Shutdown => {}
+        }
+        self.settle(now, fx);
+    }
+}
+
+impl Shard {
+    fn connected(&mut self, connection: ConnectionId, peer: SocketAddr, local: SocketAddr) {
+        tracing::debug!(%peer, shard = self.number, "connected");
+        self.connections.insert(connection, Connection::new(local));
+    }
+}
+
+/// Which of `shards` shards a partition belongs to: the same on every machine and in every release.
+pub(crate) fn shard_of(partition: PartitionId, shards: u16) -> u16 {
+    // FNV-1a: topic ids are random, partition indexes are not.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in partition
+        .topic
+        .0
+        .iter()
+        .chain(&partition.partition.to_be_bytes())
+    {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    ((hash >> 32) % u64::from(shards.max(1))) as u16
+}

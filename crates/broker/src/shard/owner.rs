@@ -1,0 +1,584 @@
+//! The owner's side of a shard: appends to its partitions, reads them, watches them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use wiber_controller::MetadataOffset;
+use wiber_model::mutant::{self, Mutant};
+use wiber_model::{LeaderEpoch, Now, Offset, PartitionId, TimestampMs};
+use wiber_protocol::ErrorCode;
+use wiber_storage::log::PartitionLog;
+use wiber_storage::store::{Placement, Read, ReadError, ReadId, ReadOutput, Ticket, Want};
+
+use super::{JobFor, Shard};
+use crate::errors;
+use crate::job::{Job, JobOutput};
+use crate::machine::{Address, ConnectionId, Effect};
+use crate::message::{
+    Answer, AppendAnswer, Ask, FetchAnswer, FetchPart, FoundOffset, Message, OffsetAnswer,
+    OffsetSpec, RequestId,
+};
+
+/// What the owner's side has under way.
+#[derive(Debug, Default)]
+pub(super) struct Owner {
+    /// Connections whose waiting requests may begin.
+    pub ready: VecDeque<ConnectionId>,
+    /// Metadata that is applied once a ticket is done.
+    pub applied: VecDeque<(MetadataOffset, Ticket)>,
+    /// Appends that are answered once a ticket is done: synced ones, then those of relaxed topics alone.
+    strict: VecDeque<Acknowledgement>,
+    relaxed: VecDeque<Acknowledgement>,
+    fetches: BTreeMap<u64, FetchUnderWay>,
+    lookups: BTreeMap<u64, LookupUnderWay>,
+    next_group: u64,
+    reads: BTreeMap<ReadId, ReadFor>,
+    watchers: BTreeMap<PartitionId, Vec<Watcher>>,
+}
+
+#[derive(Debug)]
+struct Acknowledgement {
+    ticket: Ticket,
+    to: Address,
+    request: RequestId,
+    answers: Vec<(usize, AppendAnswer)>,
+}
+
+#[derive(Debug)]
+struct FetchUnderWay {
+    to: Address,
+    request: RequestId,
+    left: usize,
+    answers: Vec<(usize, FetchAnswer)>,
+}
+
+#[derive(Debug)]
+struct LookupUnderWay {
+    to: Address,
+    request: RequestId,
+    part: usize,
+    partition: PartitionId,
+    spec: OffsetSpec,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum ReadFor {
+    /// An index into the answers of a fetch.
+    Fetch {
+        group: u64,
+        index: usize,
+    },
+    Lookup {
+        group: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watcher {
+    to: Address,
+    request: RequestId,
+    part: usize,
+    beyond: Offset,
+}
+
+impl Shard {
+    pub(super) fn answer_ask(
+        &mut self,
+        now: Now,
+        from: Address,
+        request: RequestId,
+        ask: Ask,
+        fx: &mut Vec<Effect>,
+    ) {
+        match ask {
+            Ask::Append { batches } => self.append(now, from, request, batches, fx),
+            Ask::Fetch {
+                parts,
+                budget_bytes,
+            } => self.fetch(from, request, parts, budget_bytes, fx),
+            Ask::Watch { parts } => self.watch(from, request, parts, fx),
+            Ask::Unwatch { partitions } => self.unwatch(from, request, &partitions),
+            Ask::Offsets { parts } => {
+                for (part, partition, current_epoch, spec) in parts {
+                    self.look_up(from, request, part, partition, current_epoch, spec, fx);
+                }
+            }
+            Ask::EpochEnds { parts } => self.epoch_ends(from, request, parts, fx),
+        }
+    }
+
+    fn answer(&mut self, to: Address, request: RequestId, answer: Answer, fx: &mut Vec<Effect>) {
+        self.send(to, Message::Answer { request, answer }, fx);
+    }
+
+    fn append(
+        &mut self,
+        now: Now,
+        from: Address,
+        request: RequestId,
+        batches: Vec<(usize, PartitionId, wiber_model::Batch)>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let mut answers = Vec::with_capacity(batches.len());
+        let (mut durable, mut written) = (0, 0);
+        for (part, partition, batch) in batches {
+            let epoch = self
+                .image
+                .partition(partition)
+                .map_or(LeaderEpoch::NONE, |p| p.leader_epoch);
+            let placed = self
+                .store
+                .append(now, partition, batch, epoch, &mut self.storage);
+            if let Ok(Placement {
+                ticket, duplicate, ..
+            }) = placed
+                && !(duplicate && mutant::active(Mutant::AnswerDuplicateAtOnce))
+            {
+                match ticket {
+                    Ticket::Durable(frames) => durable = durable.max(frames),
+                    Ticket::Written(frames) => written = written.max(frames),
+                }
+            }
+            let log_start = self
+                .store
+                .log(partition)
+                .map_or(Offset(-1), PartitionLog::start);
+            let result = placed
+                .map(|placement| placement.base_offset)
+                .map_err(|error| (errors::of_append(&error), error.to_string()));
+            answers.push((part, AppendAnswer { result, log_start }));
+        }
+        // What is durable is written, so the stricter ticket serves for both.
+        let strict = durable > 0;
+        let ticket = if strict {
+            Ticket::Durable(durable.max(written))
+        } else {
+            Ticket::Written(written)
+        };
+        let queue = if strict {
+            &mut self.owner.strict
+        } else {
+            &mut self.owner.relaxed
+        };
+        queue.push_back(Acknowledgement {
+            ticket,
+            to: from,
+            request,
+            answers,
+        });
+        self.answer_appends(fx);
+    }
+
+    /// Answers the appends whose tickets are done.
+    pub(super) fn answer_appends(&mut self, fx: &mut Vec<Effect>) {
+        for strict in [true, false] {
+            loop {
+                let queue = if strict {
+                    &mut self.owner.strict
+                } else {
+                    &mut self.owner.relaxed
+                };
+                let Some(done) = queue.pop_front_if(|ack| self.store.is_done(ack.ticket)) else {
+                    break;
+                };
+                self.answer(done.to, done.request, Answer::Appended(done.answers), fx);
+            }
+        }
+    }
+
+    /// The log of a partition that this broker leads, if the client's epoch is the right one (R1).
+    fn led(
+        &self,
+        partition: PartitionId,
+        current_epoch: LeaderEpoch,
+    ) -> Result<&PartitionLog, ErrorCode> {
+        let state = self
+            .image
+            .partition(partition)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        if state.leader != self.node_id() {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        if current_epoch != LeaderEpoch::NONE {
+            if current_epoch < state.leader_epoch {
+                return Err(ErrorCode::FencedLeaderEpoch);
+            }
+            if current_epoch > state.leader_epoch {
+                return Err(ErrorCode::UnknownLeaderEpoch);
+            }
+        }
+        self.store
+            .log(partition)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
+    }
+
+    fn fetch(
+        &mut self,
+        from: Address,
+        request: RequestId,
+        parts: Vec<FetchPart>,
+        budget_bytes: usize,
+        fx: &mut Vec<Effect>,
+    ) {
+        let group = self.owner.next_group;
+        self.owner.next_group += 1;
+        let mut under_way = FetchUnderWay {
+            to: from,
+            request,
+            left: 0,
+            answers: Vec::with_capacity(parts.len()),
+        };
+        let mut budget = budget_bytes;
+        let mut first = true;
+        for (index, part) in parts.into_iter().enumerate() {
+            let (answer, want) = self.begin_fetch(&part, budget, first);
+            under_way.answers.push((part.part, answer));
+            let Some(want) = want else {
+                continue;
+            };
+            match self.store.read(part.partition, want, &mut self.storage) {
+                Read::Done(result) => {
+                    let answer = &mut under_way.answers[index].1;
+                    fill(answer, part.partition, result);
+                    let bytes: usize = answer.records.iter().map(bytes::Bytes::len).sum();
+                    budget = budget.saturating_sub(bytes);
+                    first &= bytes == 0;
+                }
+                Read::Pending(read) => {
+                    self.owner
+                        .reads
+                        .insert(read, ReadFor::Fetch { group, index });
+                    under_way.left += 1;
+                    budget = budget.saturating_sub(part.max_bytes);
+                    first = false;
+                }
+            }
+        }
+        if under_way.left == 0 {
+            self.answer(from, request, Answer::Fetched(under_way.answers), fx);
+        } else {
+            self.owner.fetches.insert(group, under_way);
+        }
+    }
+
+    /// The answer so far, and what is to be read for it.
+    fn begin_fetch(
+        &self,
+        part: &FetchPart,
+        budget: usize,
+        first: bool,
+    ) -> (FetchAnswer, Option<Want>) {
+        let mut answer = FetchAnswer {
+            error: ErrorCode::None,
+            high_watermark: Offset(-1),
+            log_start: Offset(-1),
+            diverging: None,
+            records: Vec::new(),
+        };
+        let log = match self.led(part.partition, part.current_epoch) {
+            Ok(log) => log,
+            Err(error) => {
+                answer.error = error;
+                return (answer, None);
+            }
+        };
+        answer.high_watermark = log.visible_end();
+        answer.log_start = log.start();
+        if part.last_fetched_epoch != LeaderEpoch::NONE {
+            match log.epochs().end_of(part.last_fetched_epoch, log.end()) {
+                None => {
+                    answer.error = ErrorCode::OffsetOutOfRange;
+                    return (answer, None);
+                }
+                Some(end) if end.epoch < part.last_fetched_epoch || end.end < part.offset => {
+                    answer.diverging = Some((end.epoch, end.end));
+                    return (answer, None);
+                }
+                Some(_) => {}
+            }
+        }
+        if part.offset < log.start() || part.offset > log.end() {
+            answer.error = ErrorCode::OffsetOutOfRange;
+            return (answer, None);
+        }
+        if budget == 0 && !first {
+            return (answer, None);
+        }
+        let want = Want::Batches {
+            offset: part.offset,
+            limit: log.visible_end(),
+            max_bytes: part.max_bytes.min(budget),
+            at_least_one: first,
+        };
+        (answer, Some(want))
+    }
+
+    pub(super) fn read_done(
+        &mut self,
+        id: ReadId,
+        result: Result<ReadOutput, ReadError>,
+        fx: &mut Vec<Effect>,
+    ) {
+        match self.owner.reads.remove(&id) {
+            Some(ReadFor::Fetch { group, index }) => self.fetch_read(group, index, result, fx),
+            Some(ReadFor::Lookup { group }) => self.lookup_read(group, result, fx),
+            None => {}
+        }
+    }
+
+    fn fetch_read(
+        &mut self,
+        group: u64,
+        index: usize,
+        result: Result<ReadOutput, ReadError>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(fetch) = self.owner.fetches.get_mut(&group) else {
+            return;
+        };
+        let (part, answer) = &mut fetch.answers[index];
+        let part = *part;
+        if let Err(error) = &result {
+            tracing::warn!(part, "fetch: {error}");
+        }
+        fill(answer, PartitionId::default(), result);
+        fetch.left -= 1;
+        if fetch.left == 0
+            && let Some(fetch) = self.owner.fetches.remove(&group)
+        {
+            self.answer(fetch.to, fetch.request, Answer::Fetched(fetch.answers), fx);
+        }
+    }
+
+    fn watch(
+        &mut self,
+        from: Address,
+        request: RequestId,
+        parts: Vec<(usize, PartitionId, Offset)>,
+        fx: &mut Vec<Effect>,
+    ) {
+        for (part, partition, beyond) in parts {
+            let moved = self
+                .store
+                .log(partition)
+                .is_none_or(|log| log.visible_end() > beyond);
+            if moved {
+                self.answer(from, request, Answer::Moved(part), fx);
+            } else {
+                let watcher = Watcher {
+                    to: from,
+                    request,
+                    part,
+                    beyond,
+                };
+                self.owner
+                    .watchers
+                    .entry(partition)
+                    .or_default()
+                    .push(watcher);
+            }
+        }
+    }
+
+    fn unwatch(&mut self, from: Address, request: RequestId, partitions: &[PartitionId]) {
+        for partition in partitions {
+            if let Some(watchers) = self.owner.watchers.get_mut(partition) {
+                watchers.retain(|w| w.to != from || w.request != request);
+                if watchers.is_empty() {
+                    self.owner.watchers.remove(partition);
+                }
+            }
+        }
+    }
+
+    /// The visible end of a partition moved: tells who waits for it.
+    pub(super) fn advanced(&mut self, partition: PartitionId, fx: &mut Vec<Effect>) {
+        let Some(watchers) = self.owner.watchers.get_mut(&partition) else {
+            return;
+        };
+        let end = self
+            .store
+            .log(partition)
+            .map_or(Offset(i64::MAX), PartitionLog::visible_end);
+        let woken: Vec<_> = watchers.extract_if(.., |w| w.beyond < end).collect();
+        if watchers.is_empty() {
+            self.owner.watchers.remove(&partition);
+        }
+        for watcher in woken {
+            self.answer(watcher.to, watcher.request, Answer::Moved(watcher.part), fx);
+        }
+    }
+
+    /// A partition was deleted: who waits for it must learn so.
+    pub(super) fn forget_partition(&mut self, partition: PartitionId, fx: &mut Vec<Effect>) {
+        for watcher in self.owner.watchers.remove(&partition).unwrap_or_default() {
+            self.answer(watcher.to, watcher.request, Answer::Moved(watcher.part), fx);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "an Ask's fields, spread once")]
+    fn look_up(
+        &mut self,
+        from: Address,
+        request: RequestId,
+        part: usize,
+        partition: PartitionId,
+        current_epoch: LeaderEpoch,
+        spec: OffsetSpec,
+        fx: &mut Vec<Effect>,
+    ) {
+        let want = match self.led(partition, current_epoch) {
+            Err(error) => Err(Err(error)),
+            Ok(log) => want_of(log, spec).map_err(Ok),
+        };
+        let want = match want {
+            Ok(want) => want,
+            Err(answer) => {
+                self.answer(from, request, Answer::Offsets(vec![(part, answer)]), fx);
+                return;
+            }
+        };
+        let group = self.owner.next_group;
+        self.owner.next_group += 1;
+        let lookup = LookupUnderWay {
+            to: from,
+            request,
+            part,
+            partition,
+            spec,
+        };
+        self.owner.lookups.insert(group, lookup);
+        match self.store.read(partition, want, &mut self.storage) {
+            Read::Done(result) => self.lookup_read(group, result, fx),
+            Read::Pending(read) => {
+                self.owner.reads.insert(read, ReadFor::Lookup { group });
+            }
+        }
+    }
+
+    fn lookup_read(
+        &mut self,
+        group: u64,
+        result: Result<ReadOutput, ReadError>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let Some(lookup) = self.owner.lookups.get(&group) else {
+            return;
+        };
+        match result {
+            Ok(ReadOutput::Found(Some(batch))) => {
+                let timestamp = match lookup.spec {
+                    OffsetSpec::At(timestamp) => timestamp,
+                    _ => batch.max_timestamp(),
+                };
+                let from = self
+                    .store
+                    .log(lookup.partition)
+                    .map_or(Offset::ZERO, PartitionLog::start);
+                let job = Job::FindTimestamp {
+                    batch,
+                    timestamp,
+                    from,
+                };
+                self.emit_job(JobFor::Owner(group), job, fx);
+            }
+            Ok(_) => self.end_lookup(group, Ok(nothing_found()), fx),
+            Err(error) => {
+                tracing::warn!(partition = %lookup.partition, "offset look-up: {error}");
+                self.end_lookup(group, Err(errors::of_read(&error)), fx);
+            }
+        }
+    }
+
+    pub(super) fn lookup_done(&mut self, group: u64, output: JobOutput, fx: &mut Vec<Effect>) {
+        let Some(lookup) = self.owner.lookups.get(&group) else {
+            return;
+        };
+        let JobOutput::Timestamp(found) = output else {
+            return;
+        };
+        let log = self.store.log(lookup.partition);
+        let answer = match (found, log) {
+            (Some((offset, timestamp)), Some(log)) if offset < log.visible_end() => FoundOffset {
+                offset,
+                timestamp,
+                epoch: epoch_at(log, offset),
+            },
+            _ => nothing_found(),
+        };
+        self.end_lookup(group, Ok(answer), fx);
+    }
+
+    fn end_lookup(&mut self, group: u64, answer: OffsetAnswer, fx: &mut Vec<Effect>) {
+        if let Some(lookup) = self.owner.lookups.remove(&group) {
+            let answers = Answer::Offsets(vec![(lookup.part, answer)]);
+            self.answer(lookup.to, lookup.request, answers, fx);
+        }
+    }
+
+    fn epoch_ends(
+        &mut self,
+        from: Address,
+        request: RequestId,
+        parts: Vec<(usize, PartitionId, LeaderEpoch, LeaderEpoch)>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let end = |(part, partition, current, epoch)| {
+            let end = self.led(partition, current).map(|log: &PartitionLog| {
+                let end = log.epochs().end_of(epoch, log.end());
+                end.map_or((LeaderEpoch::NONE, Offset(-1)), |end| (end.epoch, end.end))
+            });
+            (part, end)
+        };
+        let answers = parts.into_iter().map(end).collect();
+        self.answer(from, request, Answer::EpochEnds(answers), fx);
+    }
+}
+
+/// Puts what was read into an answer.
+fn fill(answer: &mut FetchAnswer, partition: PartitionId, result: Result<ReadOutput, ReadError>) {
+    match result {
+        Ok(ReadOutput::Batches(records)) => answer.records = records,
+        Ok(ReadOutput::Found(_)) => unreachable!("a fetch of {partition} reads batches"),
+        Err(error) => answer.error = errors::of_read(&error),
+    }
+}
+
+/// What to read for an offset that is asked for; or the offset, where the log knows it without reading.
+fn want_of(log: &PartitionLog, spec: OffsetSpec) -> Result<Want, FoundOffset> {
+    let known = |offset: Offset| FoundOffset {
+        offset,
+        timestamp: TimestampMs::NONE,
+        epoch: epoch_at(log, offset),
+    };
+    match spec {
+        OffsetSpec::Latest => Err(FoundOffset {
+            epoch: log.epochs().latest(),
+            ..known(log.visible_end())
+        }),
+        OffsetSpec::Earliest | OffsetSpec::EarliestLocal => Err(known(log.start())),
+        OffsetSpec::LatestTiered | OffsetSpec::EarliestPendingUpload => Err(nothing_found()),
+        OffsetSpec::MaxTimestamp => Ok(Want::NewestTimestamp),
+        OffsetSpec::At(timestamp) => Ok(Want::Timestamp {
+            timestamp,
+            from: log.start(),
+        }),
+    }
+}
+
+/// "There is none", as Kafka says it.
+fn nothing_found() -> FoundOffset {
+    FoundOffset {
+        offset: Offset(-1),
+        timestamp: TimestampMs::NONE,
+        epoch: LeaderEpoch::NONE,
+    }
+}
+
+/// The leader epoch that `offset` was, or will be, written in.
+fn epoch_at(log: &PartitionLog, offset: Offset) -> LeaderEpoch {
+    let entries = log.epochs().entries();
+    let after = entries.partition_point(|entry| entry.1 <= offset);
+    entries[..after]
+        .last()
+        .map_or(LeaderEpoch::NONE, |entry| entry.0)
+}

@@ -1,0 +1,137 @@
+//! A segment: a run of batches in one file, and the sparse index that leads into it.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use wiber_model::{Batch, Offset, TimestampMs};
+
+use crate::io::SegmentId;
+
+/// Bytes of one index entry on disk.
+pub const INDEX_ENTRY_BYTES: usize = 16;
+
+/// What is known of a segment without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Its name.
+    pub id: SegmentId,
+    /// Bytes of batches in it.
+    pub bytes: u64,
+    /// Bytes of its index, what is still in memory included.
+    pub index_bytes: u64,
+    /// The offset after its last batch.
+    pub next_offset: Offset,
+    /// The largest timestamp of its first batch: `segment.ms` counts from it.
+    pub first_timestamp: TimestampMs,
+    /// The largest timestamp in it.
+    pub max_timestamp: TimestampMs,
+    /// The base offset of the batch that holds it.
+    pub max_timestamp_batch: Offset,
+    /// Bytes of batches since the last index entry.
+    pub since_index_bytes: u64,
+}
+
+/// Says that a batch starts at a position. 16 bytes on disk, big endian, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexEntry {
+    /// The batch's base offset less the segment's.
+    pub relative_offset: u32,
+    /// Its byte position in the segment.
+    pub position: u32,
+    /// The largest timestamp of the batches before it in the segment; −1 if there is none.
+    pub max_timestamp_before: TimestampMs,
+}
+
+impl Segment {
+    /// A segment that `first` will be the first batch of.
+    #[must_use]
+    pub fn starting_with(id: SegmentId, first: &Batch) -> Segment {
+        Segment {
+            id,
+            bytes: 0,
+            index_bytes: 0,
+            next_offset: id.base,
+            first_timestamp: first.max_timestamp(),
+            max_timestamp: TimestampMs::NONE,
+            max_timestamp_batch: id.base,
+            since_index_bytes: 0,
+        }
+    }
+
+    /// Whether `batch` may still go into this segment.
+    #[must_use]
+    pub fn takes(&self, batch: &Batch, segment_bytes: u64, segment_ms: i64) -> bool {
+        let size = batch.size_bytes() as u64;
+        let age_ms = batch
+            .max_timestamp()
+            .0
+            .saturating_sub(self.first_timestamp.0);
+        let reach = batch.last_offset().0 - self.id.base.0;
+        self.bytes == 0
+            || (self.bytes + size <= segment_bytes.min(u64::from(u32::MAX))
+                && age_ms <= segment_ms
+                && reach <= i64::from(i32::MAX))
+    }
+
+    /// Counts `batch` in, at the end. Returns the index entry that it gets, if one is due.
+    pub fn push(&mut self, batch: &Batch, index_interval_bytes: u64) -> Option<IndexEntry> {
+        let size = batch.size_bytes() as u64;
+        let entry = IndexEntry {
+            relative_offset: (batch.base_offset().0 - self.id.base.0) as u32,
+            position: self.bytes as u32,
+            max_timestamp_before: self.max_timestamp,
+        };
+        let due = self.bytes > 0 && self.since_index_bytes >= index_interval_bytes;
+        if due {
+            self.since_index_bytes = 0;
+            self.index_bytes += INDEX_ENTRY_BYTES as u64;
+        }
+        if batch.max_timestamp() > self.max_timestamp {
+            self.max_timestamp = batch.max_timestamp();
+            self.max_timestamp_batch = batch.base_offset();
+        }
+        self.bytes += size;
+        self.since_index_bytes += size;
+        self.next_offset = batch.next_offset();
+        due.then_some(entry)
+    }
+}
+
+impl IndexEntry {
+    /// Appends the entry's bytes.
+    pub fn put(&self, out: &mut BytesMut) {
+        out.put_u32(self.relative_offset);
+        out.put_u32(self.position);
+        out.put_i64(self.max_timestamp_before.0);
+    }
+
+    /// Reads the whole entries in `bytes`.
+    #[must_use]
+    pub fn parse(mut bytes: Bytes) -> Vec<IndexEntry> {
+        let mut entries = Vec::with_capacity(bytes.len() / INDEX_ENTRY_BYTES);
+        while bytes.remaining() >= INDEX_ENTRY_BYTES {
+            entries.push(IndexEntry {
+                relative_offset: bytes.get_u32(),
+                position: bytes.get_u32(),
+                max_timestamp_before: TimestampMs(bytes.get_i64()),
+            });
+        }
+        entries
+    }
+
+    /// The position of the last batch in `entries` that starts at or before `relative_offset`; 0 if none does.
+    #[must_use]
+    pub fn position_for_offset(entries: &[IndexEntry], relative_offset: u32) -> u64 {
+        let after = entries.partition_point(|entry| entry.relative_offset <= relative_offset);
+        entries[..after]
+            .last()
+            .map_or(0, |entry| u64::from(entry.position))
+    }
+
+    /// A position at or before the first batch that reaches `timestamp`.
+    #[must_use]
+    pub fn position_for_timestamp(entries: &[IndexEntry], timestamp: TimestampMs) -> u64 {
+        let after = entries.partition_point(|entry| entry.max_timestamp_before < timestamp);
+        entries[..after]
+            .last()
+            .map_or(0, |entry| u64::from(entry.position))
+    }
+}

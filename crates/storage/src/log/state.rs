@@ -1,0 +1,201 @@
+//! What a checkpoint holds of one log, and its bytes. All integers are big endian.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
+use wiber_model::{
+    LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId,
+};
+
+use super::{BatchEntry, Epochs, ProducerEntry, Producers, REMEMBERED_BATCHES, Segment};
+use crate::io::SegmentId;
+
+/// One log as of a checkpoint's cut: everything below `end` is in the segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogState {
+    /// Whose log.
+    pub id: PartitionId,
+    /// The first offset that can be read.
+    pub start: Offset,
+    /// The offset that the next record gets.
+    pub end: Offset,
+    /// The leader epochs.
+    pub epochs: Epochs,
+    /// The idempotent producers.
+    pub producers: Producers,
+    /// The segments, with their lengths at the cut.
+    pub segments: Vec<Segment>,
+    /// Why the log is damaged, if it is.
+    pub damage: Option<String>,
+}
+
+/// Why a log's state makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// The bytes end in the middle.
+    #[error("the state of a log is cut short")]
+    Short,
+    /// A field has a value that cannot be.
+    #[error("the state of a log holds an impossible {0}")]
+    Impossible(&'static str),
+    /// Batches are missing.
+    #[error("the log ends at offset {end} and the next batch in the WAL starts at {next}")]
+    Gap {
+        /// Where the log ends.
+        end: Offset,
+        /// Where the batch starts.
+        next: Offset,
+    },
+}
+
+impl From<TryGetError> for StateError {
+    fn from(_: TryGetError) -> StateError {
+        StateError::Short
+    }
+}
+
+impl LogState {
+    /// The bytes.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        out.put_slice(&self.id.topic.0);
+        out.put_i32(self.id.partition);
+        out.put_i64(self.start.0);
+        out.put_i64(self.end.0);
+        out.put_u32(self.epochs.entries().len() as u32);
+        for (epoch, start) in self.epochs.entries() {
+            out.put_i32(epoch.0);
+            out.put_i64(start.0);
+        }
+        out.put_u32(self.producers.len() as u32);
+        for (id, entry) in self.producers.iter() {
+            put_producer(&mut out, id, entry);
+        }
+        out.put_u32(self.segments.len() as u32);
+        for segment in &self.segments {
+            put_segment(&mut out, segment);
+        }
+        let damage = self.damage.as_deref().unwrap_or_default();
+        out.put_u32(damage.len() as u32);
+        out.put_slice(damage.as_bytes());
+        out.freeze()
+    }
+
+    /// Takes one state off the front of `bytes`.
+    ///
+    /// # Errors
+    /// If it is cut short or holds what cannot be. A checkpoint has a checksum, so that is a bug or an attack.
+    pub fn decode(bytes: &mut Bytes) -> Result<LogState, StateError> {
+        let mut topic = [0; 16];
+        bytes.try_copy_to_slice(&mut topic)?;
+        let id = PartitionId {
+            topic: TopicId(topic),
+            partition: bytes.try_get_i32()?,
+        };
+        let start = Offset(bytes.try_get_i64()?);
+        let end = Offset(bytes.try_get_i64()?);
+        let mut epochs = Vec::new();
+        for _ in 0..bytes.try_get_u32()? {
+            epochs.push((
+                LeaderEpoch(bytes.try_get_i32()?),
+                Offset(bytes.try_get_i64()?),
+            ));
+        }
+        let epochs = Epochs::from_entries(epochs).ok_or(StateError::Impossible("epoch"))?;
+        let mut producers = Producers::default();
+        for _ in 0..bytes.try_get_u32()? {
+            let (id, entry) = get_producer(bytes)?;
+            producers.restore(id, entry);
+        }
+        let mut segments = Vec::new();
+        for _ in 0..bytes.try_get_u32()? {
+            segments.push(get_segment(bytes, id)?);
+        }
+        let damage_len = bytes.try_get_u32()? as usize;
+        if damage_len > bytes.len() {
+            return Err(StateError::Short);
+        }
+        let damage = String::from_utf8(bytes.split_to(damage_len).to_vec())
+            .map_err(|_| StateError::Impossible("reason"))?;
+        if start < Offset::ZERO || end < start {
+            return Err(StateError::Impossible("offset range"));
+        }
+        Ok(LogState {
+            id,
+            start,
+            end,
+            epochs,
+            producers,
+            segments,
+            damage: (!damage.is_empty()).then_some(damage),
+        })
+    }
+}
+
+fn put_producer(out: &mut BytesMut, id: ProducerId, entry: &ProducerEntry) {
+    out.put_i64(id.0);
+    out.put_i16(entry.epoch.0);
+    out.put_i64(entry.last_append.0);
+    out.put_u8(entry.batches.len() as u8);
+    for batch in &entry.batches {
+        out.put_i32(batch.first_sequence.0);
+        out.put_i32(batch.last_sequence.0);
+        out.put_i64(batch.base_offset.0);
+        out.put_i64(batch.last_offset.0);
+        out.put_i64(batch.timestamp.0);
+    }
+}
+
+fn get_producer(bytes: &mut Bytes) -> Result<(ProducerId, ProducerEntry), StateError> {
+    let id = ProducerId(bytes.try_get_i64()?);
+    let epoch = ProducerEpoch(bytes.try_get_i16()?);
+    let last_append = TimestampMs(bytes.try_get_i64()?);
+    let count = usize::from(bytes.try_get_u8()?);
+    if count > REMEMBERED_BATCHES {
+        return Err(StateError::Impossible("number of remembered batches"));
+    }
+    let mut batches = std::collections::VecDeque::with_capacity(count);
+    for _ in 0..count {
+        batches.push_back(BatchEntry {
+            first_sequence: Sequence(bytes.try_get_i32()?),
+            last_sequence: Sequence(bytes.try_get_i32()?),
+            base_offset: Offset(bytes.try_get_i64()?),
+            last_offset: Offset(bytes.try_get_i64()?),
+            timestamp: TimestampMs(bytes.try_get_i64()?),
+        });
+    }
+    let entry = ProducerEntry {
+        epoch,
+        last_append,
+        batches,
+    };
+    Ok((id, entry))
+}
+
+fn put_segment(out: &mut BytesMut, segment: &Segment) {
+    out.put_i64(segment.id.base.0);
+    out.put_u32(segment.id.generation);
+    out.put_u64(segment.bytes);
+    out.put_u64(segment.index_bytes);
+    out.put_i64(segment.next_offset.0);
+    out.put_i64(segment.first_timestamp.0);
+    out.put_i64(segment.max_timestamp.0);
+    out.put_i64(segment.max_timestamp_batch.0);
+    out.put_u64(segment.since_index_bytes);
+}
+
+fn get_segment(bytes: &mut Bytes, partition: PartitionId) -> Result<Segment, StateError> {
+    Ok(Segment {
+        id: SegmentId {
+            partition,
+            base: Offset(bytes.try_get_i64()?),
+            generation: bytes.try_get_u32()?,
+        },
+        bytes: bytes.try_get_u64()?,
+        index_bytes: bytes.try_get_u64()?,
+        next_offset: Offset(bytes.try_get_i64()?),
+        first_timestamp: TimestampMs(bytes.try_get_i64()?),
+        max_timestamp: TimestampMs(bytes.try_get_i64()?),
+        max_timestamp_batch: Offset(bytes.try_get_i64()?),
+        since_index_bytes: bytes.try_get_u64()?,
+    })
+}

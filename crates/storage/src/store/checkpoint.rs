@@ -1,0 +1,175 @@
+//! A shard's part in a checkpoint: cut, write out, sync, report.
+//!
+//! Invariant: the section holds each log as of the cut; what was appended after it is in none of its fields.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use wiber_model::PartitionId;
+use wiber_model::mutant::{self, Mutant};
+
+use super::{Purpose, ShardSection, Store, StoreEffect};
+use crate::io::{DiskOp, DiskResult, FileId};
+
+/// A checkpoint under way.
+#[derive(Debug)]
+pub(super) struct CheckpointRun {
+    id: u64,
+    /// Logs whose tails are not written up to the cut yet.
+    pub(super) waiting: BTreeSet<PartitionId>,
+    logs: Vec<Bytes>,
+    doomed: Vec<FileId>,
+    stage: Stage,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    Writing,
+    Syncing,
+    Reported,
+}
+
+impl Store {
+    /// The WAL begins a checkpoint: the cut is here and now.
+    pub fn begin_checkpoint(&mut self, id: u64, fx: &mut Vec<StoreEffect>) {
+        self.abandon_checkpoint();
+        fx.push(StoreEffect::Cut { checkpoint: id });
+        let doomed = std::mem::take(&mut self.doomed);
+        for file in &doomed {
+            self.unsynced.remove(file);
+            self.unlinked.remove(file);
+        }
+        let mut logs = Vec::with_capacity(self.logs.len());
+        let mut waiting = BTreeSet::new();
+        for (partition, log) in &mut self.logs {
+            if let Some(encoded) = log.encoded() {
+                logs.push(encoded.clone());
+            } else {
+                log.take_cut();
+                waiting.insert(*partition);
+            }
+        }
+        let partitions: Vec<_> = waiting.iter().copied().collect();
+        self.checkpoint = Some(CheckpointRun {
+            id,
+            waiting,
+            logs,
+            doomed,
+            stage: Stage::Writing,
+        });
+        for partition in partitions {
+            if !self.capture(partition) {
+                self.start_run(partition, fx);
+            }
+        }
+        self.progress_checkpoint(fx);
+    }
+
+    /// The checkpoint is durable: what it no longer lists may go.
+    pub fn checkpointed(&mut self, id: u64, fx: &mut Vec<StoreEffect>) {
+        let Some(checkpoint) = self.checkpoint.take_if(|c| c.id == id) else {
+            return;
+        };
+        if !checkpoint.doomed.is_empty() {
+            let files = checkpoint.doomed;
+            self.operate(Purpose::Delete, DiskOp::Delete { files }, fx);
+        }
+    }
+
+    /// The checkpoint could not be written; another will follow.
+    pub fn abandon_checkpoint(&mut self) {
+        let Some(checkpoint) = self.checkpoint.take() else {
+            return;
+        };
+        self.doomed.extend(checkpoint.doomed);
+        for partition in checkpoint.waiting {
+            if let Some(log) = self.logs.get_mut(&partition) {
+                log.drop_cut();
+            }
+            self.drop_segments(partition);
+        }
+    }
+
+    /// Takes a log's state into the checkpoint, if that waits for it and its tail is written up to the cut.
+    pub(super) fn capture(&mut self, partition: PartitionId) -> bool {
+        let Some(checkpoint) = &mut self.checkpoint else {
+            return false;
+        };
+        let Some(log) = self.logs.get_mut(&partition) else {
+            return false;
+        };
+        let Some(mut state) = log.captured() else {
+            return false;
+        };
+        if mutant::active(Mutant::CheckpointStateOfAnotherLsn) {
+            state = log.state();
+        }
+        let encoded = state.encode();
+        checkpoint.waiting.remove(&partition);
+        checkpoint.logs.push(encoded.clone());
+        log.keep_encoded(encoded);
+        self.drop_segments(partition);
+        true
+    }
+
+    /// Goes on with the checkpoint when nothing is left to write for it.
+    pub(super) fn progress_checkpoint(&mut self, fx: &mut Vec<StoreEffect>) {
+        let Some(checkpoint) = &mut self.checkpoint else {
+            return;
+        };
+        if checkpoint.stage != Stage::Writing || !checkpoint.waiting.is_empty() {
+            return;
+        }
+        checkpoint.stage = Stage::Syncing;
+        let files: Vec<_> = std::mem::take(&mut self.unsynced).into_iter().collect();
+        if files.is_empty() || mutant::active(Mutant::FreeWalBeforeSegmentSync) {
+            self.sync_directories(fx);
+        } else {
+            self.operate(Purpose::CheckpointSync, DiskOp::Sync { files }, fx);
+        }
+    }
+
+    pub(super) fn checkpoint_synced(&mut self, result: DiskResult, fx: &mut Vec<StoreEffect>) {
+        match result {
+            Ok(_) => self.sync_directories(fx),
+            Err(error) => fx.push(StoreEffect::Fatal(format!("cannot sync segments: {error}"))),
+        }
+    }
+
+    fn sync_directories(&mut self, fx: &mut Vec<StoreEffect>) {
+        let files: Vec<_> = std::mem::take(&mut self.unlinked).into_iter().collect();
+        if files.is_empty() || mutant::active(Mutant::SkipDirectorySync) {
+            self.report(fx);
+        } else {
+            let op = DiskOp::SyncDirectories { files };
+            self.operate(Purpose::CheckpointDirectories, op, fx);
+        }
+    }
+
+    pub(super) fn checkpoint_directories_synced(
+        &mut self,
+        result: DiskResult,
+        fx: &mut Vec<StoreEffect>,
+    ) {
+        match result {
+            Ok(_) => self.report(fx),
+            Err(error) => {
+                fx.push(StoreEffect::Fatal(format!(
+                    "cannot sync directories of segments: {error}"
+                )));
+            }
+        }
+    }
+
+    fn report(&mut self, fx: &mut Vec<StoreEffect>) {
+        if let Some(checkpoint) = &mut self.checkpoint
+            && checkpoint.stage == Stage::Syncing
+        {
+            checkpoint.stage = Stage::Reported;
+            fx.push(StoreEffect::Section {
+                checkpoint: checkpoint.id,
+                bytes: ShardSection::encode(&checkpoint.logs, &checkpoint.doomed),
+            });
+        }
+    }
+}

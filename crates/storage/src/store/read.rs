@@ -1,0 +1,610 @@
+//! Reads: from the tail at once, from segments as a machine that resumes when the disk has answered.
+//!
+//! A read below the tail goes index → data. Where a reader left off is remembered, so that one who reads on in order needs no
+//! index. What comes from a segment is checked against its checksum before anybody sees it (S5).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wiber_model::batch::HEADER_BYTES;
+use wiber_model::limit::MAX_BATCH_BYTES;
+use wiber_model::{Batch, BatchError, Offset, PartitionId, TimestampMs};
+
+use super::{Purpose, Store, StoreEffect};
+use crate::io::{DiskError, DiskOp, DiskResult, FileId, SegmentId};
+use crate::log::{IndexEntry, Segment, SegmentPosition};
+
+/// A read of a segment fetches at least this many bytes: an index entry may lie so far before what is wanted.
+const READ_BYTES_MIN: usize = 16 * 1024;
+/// A search by timestamp reads this many bytes at a time.
+const SEARCH_BYTES: usize = 256 * 1024;
+
+/// Names a read in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReadId(pub u64);
+
+/// What is wanted of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Batches from the one that holds `offset` on.
+    Batches {
+        /// The first offset of interest.
+        offset: Offset,
+        /// No batch that ends beyond here.
+        limit: Offset,
+        /// No more bytes than this, but for the first batch.
+        max_bytes: usize,
+        /// Whether the first batch comes even if it has more bytes.
+        at_least_one: bool,
+    },
+    /// The first batch that reaches beyond `from` and has a record of `timestamp` or later.
+    Timestamp {
+        /// The timestamp.
+        timestamp: TimestampMs,
+        /// The first offset of interest.
+        from: Offset,
+    },
+    /// The batch with the largest timestamp, the first of equals.
+    NewestTimestamp,
+}
+
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadOutput {
+    /// Whole batches, in order, in pieces of any number of batches; none if the log has none there (yet).
+    Batches(Vec<Bytes>),
+    /// The batch that was looked for, if there is one.
+    Found(Option<Batch>),
+}
+
+/// Why a read gives nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The partition is not (or no longer) here.
+    #[error("the partition is not here")]
+    UnknownPartition,
+    /// The offset is below the log start or beyond the log end.
+    #[error("offset {offset} is not within {start} to {end}")]
+    OutOfRange {
+        /// The offset.
+        offset: Offset,
+        /// The log start.
+        start: Offset,
+        /// The log end.
+        end: Offset,
+    },
+    /// The bytes on disk are not what was written.
+    #[error("{file} is damaged at byte {position}: {problem}")]
+    Corrupt {
+        /// The path of the file, within the data directory.
+        file: String,
+        /// The byte position of the batch.
+        position: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The disk did not give the bytes.
+    #[error("cannot read {file}: {error}")]
+    Disk {
+        /// The path of the file, within the data directory.
+        file: String,
+        /// How it failed.
+        error: DiskError,
+    },
+}
+
+/// A read that was asked for.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// Memory had the answer.
+    Done(Result<ReadOutput, ReadError>),
+    /// The disk was asked.
+    Pending(ReadId),
+}
+
+/// What memory knows of what is wanted.
+enum Look {
+    InMemory(ReadOutput),
+    InSegment(SegmentPosition),
+}
+
+/// A read that waits for the disk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingRead {
+    id: ReadId,
+    partition: PartitionId,
+    want: Want,
+    segment: Segment,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    Index,
+    Data { position: u64 },
+}
+
+/// What a stretch of a segment held.
+enum Scan {
+    Done(ReadOutput, Option<(Offset, u64)>),
+    /// Goes on at `position`, with at least `len` bytes.
+    More {
+        position: u64,
+        len: usize,
+    },
+}
+
+impl Store {
+    /// Reads from a partition's log. What memory has is there at once; for the rest [`StoreEffect::Read`] follows in a
+    /// later step.
+    pub fn read(&mut self, partition: PartitionId, want: Want, fx: &mut Vec<StoreEffect>) -> Read {
+        match self.look(partition, want) {
+            Err(error) => Read::Done(Err(error)),
+            Ok(Look::InMemory(output)) => Read::Done(Ok(output)),
+            Ok(Look::InSegment(SegmentPosition { segment, position })) => {
+                let id = ReadId(self.next_read);
+                self.next_read += 1;
+                let stage = Stage::Index;
+                self.read_segment(
+                    PendingRead {
+                        id,
+                        partition,
+                        want,
+                        segment,
+                        stage,
+                    },
+                    position,
+                    fx,
+                );
+                Read::Pending(id)
+            }
+        }
+    }
+
+    /// Goes on with a read at another place of the log.
+    fn resume(&mut self, read: PendingRead, fx: &mut Vec<StoreEffect>) {
+        let result = match self.look(read.partition, read.want) {
+            Err(error) => Err(error),
+            Ok(Look::InMemory(output)) => Ok(output),
+            Ok(Look::InSegment(SegmentPosition { segment, position })) => {
+                self.read_segment(PendingRead { segment, ..read }, position, fx);
+                return;
+            }
+        };
+        fx.push(StoreEffect::Read {
+            id: read.id,
+            result,
+        });
+    }
+
+    /// The answer, if memory has it; else where to look.
+    fn look(&self, partition: PartitionId, want: Want) -> Result<Look, ReadError> {
+        let found = |batch: Option<&Batch>| Ok(Look::InMemory(ReadOutput::Found(batch.cloned())));
+        let nothing = || Ok(Look::InMemory(ReadOutput::Batches(Vec::new())));
+        let log = self
+            .logs
+            .get(&partition)
+            .ok_or(ReadError::UnknownPartition)?;
+        let located = match want {
+            Want::Batches {
+                offset,
+                limit,
+                max_bytes,
+                at_least_one,
+            } => {
+                if offset < log.start() || offset > log.end() {
+                    return Err(ReadError::OutOfRange {
+                        offset,
+                        start: log.start(),
+                        end: log.end(),
+                    });
+                }
+                if offset >= limit {
+                    return nothing();
+                }
+                if let Some(batches) = log.tail().read(offset, limit, max_bytes, at_least_one) {
+                    return Ok(Look::InMemory(ReadOutput::Batches(batches)));
+                }
+                match log.locate(offset) {
+                    Some(located) => located,
+                    None => return nothing(),
+                }
+            }
+            Want::Timestamp { timestamp, from } => match log.locate_timestamp(timestamp) {
+                Some(located) => located,
+                None => {
+                    return found(log.tail().find_timestamp(from.max(log.start()), timestamp));
+                }
+            },
+            Want::NewestTimestamp => {
+                let in_segments = log.segments().iter().rev().max_by_key(|s| s.max_timestamp);
+                let in_tail = log.tail().newest();
+                match in_segments {
+                    Some(segment)
+                        if in_tail.is_none_or(|b| b.max_timestamp() <= segment.max_timestamp) =>
+                    {
+                        let offset = segment.max_timestamp_batch.max(log.start());
+                        if let Some(mut batches) = log.tail().from(offset) {
+                            return found(batches.next());
+                        }
+                        match log.locate(offset) {
+                            Some(located) => located,
+                            None => return found(None),
+                        }
+                    }
+                    _ => return found(in_tail),
+                }
+            }
+        };
+        Ok(Look::InSegment(located))
+    }
+
+    fn read_segment(
+        &mut self,
+        mut read: PendingRead,
+        position: Option<u64>,
+        fx: &mut Vec<StoreEffect>,
+    ) {
+        let position = position.or_else(|| {
+            let entries = self.indexes.get(read.segment.id)?;
+            Some(position_in(&entries, &read))
+        });
+        if let Some(position) = position {
+            self.read_data(read, position, wanted_bytes(read.want), fx);
+            return;
+        }
+        let len = self
+            .logs
+            .get(&read.partition)
+            .map_or(0, |log| log.index_file_bytes(&read.segment));
+        read.stage = Stage::Index;
+        let op = DiskOp::Read {
+            file: FileId::Index(read.segment.id),
+            at: 0,
+            len: len as usize,
+        };
+        self.operate(Purpose::Read(read), op, fx);
+    }
+
+    fn read_data(
+        &mut self,
+        mut read: PendingRead,
+        position: u64,
+        len: usize,
+        fx: &mut Vec<StoreEffect>,
+    ) {
+        read.stage = Stage::Data { position };
+        let left = read.segment.bytes.saturating_sub(position);
+        let op = DiskOp::Read {
+            file: FileId::Segment(read.segment.id),
+            at: position,
+            len: (len as u64).min(left) as usize,
+        };
+        self.operate(Purpose::Read(read), op, fx);
+    }
+
+    pub(super) fn read_done(
+        &mut self,
+        read: PendingRead,
+        result: DiskResult,
+        fx: &mut Vec<StoreEffect>,
+    ) {
+        let file = match read.stage {
+            Stage::Index => FileId::Index(read.segment.id),
+            Stage::Data { .. } => FileId::Segment(read.segment.id),
+        };
+        let bytes = match result {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let error = self.disk_error(&read, file, error);
+                fx.push(StoreEffect::Read {
+                    id: read.id,
+                    result: Err(error),
+                });
+                return;
+            }
+        };
+        match read.stage {
+            Stage::Index => {
+                let entries: Arc<[IndexEntry]> = IndexEntry::parse(bytes).into();
+                let position = position_in(&entries, &read);
+                self.indexes.insert(read.segment.id, entries);
+                self.read_data(read, position, wanted_bytes(read.want), fx);
+            }
+            Stage::Data { position } => self.data_read(read, position, bytes, fx),
+        }
+    }
+
+    fn data_read(
+        &mut self,
+        read: PendingRead,
+        position: u64,
+        bytes: Bytes,
+        fx: &mut Vec<StoreEffect>,
+    ) {
+        let file = FileId::Segment(read.segment.id);
+        let corrupt = |at: u64, problem: String| ReadError::Corrupt {
+            file: file.path(),
+            position: at,
+            problem,
+        };
+        let asked = wanted_bytes(read.want) as u64;
+        let result = if bytes.is_empty() && position < read.segment.bytes {
+            Err(corrupt(
+                position,
+                format!(
+                    "the file ends here, and should have {} bytes",
+                    read.segment.bytes
+                ),
+            ))
+        } else {
+            scan(&read, position, bytes).map_err(|(at, problem)| corrupt(at, problem.to_string()))
+        };
+        match result {
+            Ok(Scan::More {
+                position: next,
+                len,
+            }) if next < read.segment.bytes => {
+                // A short answer that is no nearer to its end would be asked for again for ever.
+                if len as u64 > (MAX_BATCH_BYTES as u64).max(asked) {
+                    let error = corrupt(next, format!("a batch of {len} bytes"));
+                    fx.push(StoreEffect::Read {
+                        id: read.id,
+                        result: Err(error),
+                    });
+                } else if next + (len as u64) > read.segment.bytes
+                    && len > HEADER_BYTES
+                    && next == position
+                {
+                    let error = corrupt(
+                        next,
+                        "a batch goes beyond the end of its segment".to_owned(),
+                    );
+                    fx.push(StoreEffect::Read {
+                        id: read.id,
+                        result: Err(error),
+                    });
+                } else {
+                    self.read_data(read, next, len.max(wanted_bytes(read.want)), fx);
+                }
+            }
+            Ok(Scan::More { .. }) => self.leave_segment(read, fx),
+            Ok(Scan::Done(output, next)) => {
+                if let Some((offset, position)) = next
+                    && let Some(log) = self.logs.get_mut(&read.partition)
+                {
+                    log.hint(offset, read.segment.id, position);
+                }
+                fx.push(StoreEffect::Read {
+                    id: read.id,
+                    result: Ok(output),
+                });
+            }
+            Err(error) => fx.push(StoreEffect::Read {
+                id: read.id,
+                result: Err(error),
+            }),
+        }
+    }
+
+    /// The segment has nothing more of what is wanted: what follows it has.
+    fn leave_segment(&mut self, read: PendingRead, fx: &mut Vec<StoreEffect>) {
+        let next = read.segment.next_offset;
+        match read.want {
+            Want::Batches {
+                limit,
+                max_bytes,
+                at_least_one,
+                ..
+            } => {
+                let want = Want::Batches {
+                    offset: next,
+                    limit,
+                    max_bytes,
+                    at_least_one,
+                };
+                self.resume(PendingRead { want, ..read }, fx);
+            }
+            Want::Timestamp { timestamp, .. } => {
+                let Some(log) = self.logs.get(&read.partition) else {
+                    let result = Err(ReadError::UnknownPartition);
+                    fx.push(StoreEffect::Read {
+                        id: read.id,
+                        result,
+                    });
+                    return;
+                };
+                let after = |s: &&Segment| s.id.base >= next && s.max_timestamp >= timestamp;
+                match log.segments().iter().find(after).copied() {
+                    Some(segment) => {
+                        let position = log.position_without_index(&segment);
+                        self.read_segment(PendingRead { segment, ..read }, position, fx);
+                    }
+                    None => {
+                        let found = log.tail().find_timestamp(next, timestamp).cloned();
+                        let result = Ok(ReadOutput::Found(found));
+                        fx.push(StoreEffect::Read {
+                            id: read.id,
+                            result,
+                        });
+                    }
+                }
+            }
+            Want::NewestTimestamp => {
+                let result = Ok(ReadOutput::Found(None));
+                fx.push(StoreEffect::Read {
+                    id: read.id,
+                    result,
+                });
+            }
+        }
+    }
+
+    /// A file that is gone because its records expired is no fault of the disk.
+    fn disk_error(&self, read: &PendingRead, file: FileId, error: DiskError) -> ReadError {
+        let Some(log) = self.logs.get(&read.partition) else {
+            return ReadError::UnknownPartition;
+        };
+        match read.want {
+            Want::Batches { offset, .. } if offset < log.start() => ReadError::OutOfRange {
+                offset,
+                start: log.start(),
+                end: log.end(),
+            },
+            _ => ReadError::Disk {
+                file: file.path(),
+                error,
+            },
+        }
+    }
+}
+
+fn wanted_bytes(want: Want) -> usize {
+    match want {
+        Want::Batches { max_bytes, .. } => max_bytes
+            .saturating_add(READ_BYTES_MIN)
+            .min(MAX_BATCH_BYTES),
+        Want::Timestamp { .. } => SEARCH_BYTES,
+        Want::NewestTimestamp => READ_BYTES_MIN,
+    }
+}
+
+fn position_in(entries: &[IndexEntry], read: &PendingRead) -> u64 {
+    let base = read.segment.id.base;
+    let by_offset = |offset: Offset| {
+        IndexEntry::position_for_offset(
+            entries,
+            (offset.0 - base.0).clamp(0, i64::from(u32::MAX)) as u32,
+        )
+    };
+    match read.want {
+        Want::Batches { offset, .. } => by_offset(offset),
+        Want::Timestamp { timestamp, .. } => IndexEntry::position_for_timestamp(entries, timestamp),
+        Want::NewestTimestamp => by_offset(read.segment.max_timestamp_batch),
+    }
+}
+
+/// Looks through the batches in `bytes`, which start at `position` of the segment.
+fn scan(read: &PendingRead, position: u64, bytes: Bytes) -> Result<Scan, (u64, BatchError)> {
+    let mut rest = bytes.clone();
+    let mut at = position;
+    let mut taken: Option<(usize, usize)> = None;
+    let mut next_offset = Offset::ZERO;
+    let mut missing = HEADER_BYTES;
+    let mut full = false;
+    loop {
+        let batch = match Batch::split_from(&mut rest) {
+            Ok(batch) => batch,
+            Err(BatchError::Truncated { needed, .. }) => {
+                missing = needed;
+                break;
+            }
+            Err(error) => return Err((at, error)),
+        };
+        let start = (at - position) as usize;
+        let size = batch.size_bytes();
+        at += size as u64;
+        match read.want {
+            Want::Batches {
+                offset,
+                limit,
+                max_bytes,
+                at_least_one,
+            } => {
+                if batch.next_offset() <= offset {
+                    continue;
+                }
+                let (from, to) = taken.unwrap_or((start, start));
+                let first = taken.is_none() && at_least_one;
+                if batch.next_offset() > limit || (!first && to - from + size > max_bytes) {
+                    at = position + start as u64;
+                    full = true;
+                    break;
+                }
+                batch
+                    .check_crc()
+                    .map_err(|error| (position + start as u64, error))?;
+                taken = Some((from, to + size));
+                next_offset = batch.next_offset();
+            }
+            Want::Timestamp { timestamp, from } => {
+                if batch.max_timestamp() >= timestamp && batch.next_offset() > from {
+                    batch
+                        .check_crc()
+                        .map_err(|error| (position + start as u64, error))?;
+                    return Ok(Scan::Done(ReadOutput::Found(Some(batch)), None));
+                }
+            }
+            Want::NewestTimestamp => {
+                if batch.base_offset() >= read.segment.max_timestamp_batch {
+                    batch
+                        .check_crc()
+                        .map_err(|error| (position + start as u64, error))?;
+                    return Ok(Scan::Done(ReadOutput::Found(Some(batch)), None));
+                }
+            }
+        }
+    }
+    match (taken, read.want) {
+        (Some((from, to)), _) => {
+            let output = ReadOutput::Batches(vec![bytes.slice(from..to)]);
+            Ok(Scan::Done(output, Some((next_offset, at))))
+        }
+        (None, Want::Batches { .. }) if full => {
+            Ok(Scan::Done(ReadOutput::Batches(Vec::new()), None))
+        }
+        _ => Ok(Scan::More {
+            position: at,
+            len: missing,
+        }),
+    }
+}
+
+/// Segment indexes in memory, the longest unused going first.
+#[derive(Debug)]
+pub(super) struct IndexCache {
+    bytes_max: usize,
+    bytes: usize,
+    entries: BTreeMap<SegmentId, Arc<[IndexEntry]>>,
+    order: VecDeque<SegmentId>,
+}
+
+impl IndexCache {
+    pub(super) fn new(bytes_max: usize) -> IndexCache {
+        IndexCache {
+            bytes_max,
+            bytes: 0,
+            entries: BTreeMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    fn get(&mut self, segment: SegmentId) -> Option<Arc<[IndexEntry]>> {
+        let entries = self.entries.get(&segment)?.clone();
+        self.order.retain(|id| *id != segment);
+        self.order.push_back(segment);
+        Some(entries)
+    }
+
+    fn insert(&mut self, segment: SegmentId, entries: Arc<[IndexEntry]>) {
+        self.forget(segment);
+        self.bytes += std::mem::size_of_val(&*entries);
+        self.entries.insert(segment, entries);
+        self.order.push_back(segment);
+        while self.bytes > self.bytes_max && self.order.len() > 1 {
+            if let Some(oldest) = self.order.pop_front()
+                && let Some(entries) = self.entries.remove(&oldest)
+            {
+                self.bytes -= std::mem::size_of_val(&*entries);
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, segment: SegmentId) {
+        if let Some(entries) = self.entries.remove(&segment) {
+            self.bytes -= std::mem::size_of_val(&*entries);
+            self.order.retain(|id| *id != segment);
+        }
+    }
+}
