@@ -28,4 +28,5 @@ pub use identity::{DirectoryId, Identity, IdentityError};
 pub use io::{Disk, DiskError, DiskOp, DiskResult, FileId, OpToken};
 pub use log::{LogConfig, PartitionLog};
 pub use store::{Store, StoreEffect};
+pub use validate::{Checked, Refusal, Rules, validate};
 pub use wal::{Damage, Opened, Wal, WalEffect, WalError, WalEvent, WalOptions};
