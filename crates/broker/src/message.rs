@@ -200,8 +200,11 @@ pub enum Answer {
     /// Offsets.
     Offsets(Vec<(usize, OffsetAnswer)>),
     /// Ends of epochs.
-    EpochEnds(Vec<(usize, Result<(LeaderEpoch, Offset), ErrorCode>)>),
+    EpochEnds(Vec<(usize, EpochEndAnswer)>),
 }
+
+/// Where an epoch ended: the largest known epoch that is not above it, and the offset after its last record.
+pub type EpochEndAnswer = Result<(LeaderEpoch, Offset), ErrorCode>;
 
 /// What became of a batch.
 #[derive(Clone, PartialEq, Eq, Debug)]

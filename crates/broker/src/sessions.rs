@@ -4,6 +4,7 @@
 //! no more sessions than its limit, and makes room by dropping the longest unused one, if that rested for two minutes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use wiber_model::{Monotonic, Offset, Rng, TopicId};
 use wiber_protocol::{ErrorCode, Str};
@@ -39,7 +40,7 @@ struct Told {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Remembered {
     spec: FetchSpec,
     told: Option<Told>,
     /// Decides the order: what had data goes to the end, so that all get their turn.
@@ -51,7 +52,7 @@ struct Session {
     epoch: i32,
     used: Monotonic,
     by_id: bool,
-    entries: BTreeMap<FetchKey, Entry>,
+    entries: BTreeMap<FetchKey, Remembered>,
     next_turn: u64,
 }
 
@@ -200,8 +201,8 @@ impl Sessions {
         session.change(request.partitions.clone(), &[]);
         loop {
             let id = self.rng.range(1..i32::MAX as u64) as i32;
-            if !self.sessions.contains_key(&id) {
-                self.sessions.insert(id, session);
+            if let Entry::Vacant(free) = self.sessions.entry(id) {
+                free.insert(session);
                 return id;
             }
         }
@@ -224,7 +225,7 @@ impl Session {
             self.next_turn += 1;
             self.entries.insert(
                 key,
-                Entry {
+                Remembered {
                     spec,
                     told: None,
                     turn,

@@ -241,6 +241,13 @@ impl Shard {
         self.pending.get_mut(&request)
     }
 
+    /// The version that a request came in, which is also its answer's.
+    pub(crate) fn version(&self, request: RequestId) -> i16 {
+        self.pending
+            .get(&request)
+            .map_or(0, |pending| pending.version)
+    }
+
     /// Keeps the work of a request until answers come, or until `deadline`.
     pub(crate) fn park(&mut self, request: RequestId, work: Work, deadline: Monotonic) {
         if let Some(pending) = self.pending.get_mut(&request) {

@@ -200,10 +200,12 @@ impl Quorum {
                 .map_err(|error| error.to_string())?;
             entries.retain(|entry| entry.index > log.snapshot_index.max(1));
             core.append(&entries).map_err(|error| error.to_string())?;
-            let mut state = HardState::default();
-            state.term = log.vote.term.max(1);
-            state.vote = log.vote.vote;
-            state.commit = log.vote.commit.max(log.snapshot_index).max(1);
+            let state = HardState {
+                term: log.vote.term.max(1),
+                vote: log.vote.vote,
+                commit: log.vote.commit.max(log.snapshot_index).max(1),
+                ..HardState::default()
+            };
             core.set_hardstate(state);
         }
         let config = Config {

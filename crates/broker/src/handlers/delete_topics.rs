@@ -16,9 +16,11 @@ const TOPIC_STATES_VERSION: i16 = 6;
 /// A DeleteTopics under way.
 #[derive(Debug)]
 pub(crate) struct DeleteTopics {
-    /// Name and id as far as they are known, and what is known to be wrong.
-    parts: Vec<(Option<Str>, TopicId, Option<(ErrorCode, String)>)>,
+    parts: Vec<Part>,
 }
+
+/// Name and id as far as they are known, and what is known to be wrong.
+type Part = (Option<Str>, TopicId, Option<(ErrorCode, String)>);
 
 pub(super) fn begin(
     shard: &mut Shard,
@@ -114,10 +116,8 @@ pub(super) fn done(
 }
 
 fn respond(shard: &mut Shard, request: RequestId, work: DeleteTopics, fx: &mut Vec<Effect>) {
-    let version = shard
-        .pending_mut(request)
-        .map_or(0, |pending| pending.version);
-    let result = |(name, topic_id, error): (Option<Str>, TopicId, Option<(ErrorCode, String)>)| {
+    let version = shard.version(request);
+    let result = |(name, topic_id, error): Part| {
         let (code, message) = error.unzip();
         DeletableTopicResult {
             // The name can be null only where topics can be named by id.

@@ -13,6 +13,9 @@ use crate::sessions::{FetchKey, FetchSpec, SessionRequest};
 
 /// The first Fetch version that names topics by id (KIP-516).
 const TOPIC_ID_VERSION: i16 = 13;
+/// The first Fetch version whose answer names leaders, and the first that says where they are (KIP-951).
+const LEADERS_VERSION: i16 = 12;
+const ENDPOINTS_VERSION: i16 = 16;
 /// The most bytes of one answer, whatever the client asks for; Kafka's `fetch.max.bytes`.
 const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
 
@@ -242,6 +245,7 @@ fn finish(shard: &mut Shard, request: RequestId, work: Fetch, fx: &mut Vec<Effec
         session_id: work.session,
         ..Default::default()
     };
+    let version = shard.version(request);
     let mut bytes = 0;
     for part in work.parts {
         let mut answer = part.answer;
@@ -263,17 +267,16 @@ fn finish(shard: &mut Shard, request: RequestId, work: Fetch, fx: &mut Vec<Effec
             matters,
         );
         if news || !work.incremental {
-            let data = partition_data(
-                shard,
-                &part.key,
-                part.partition,
-                answer,
-                work.read_committed,
-            );
+            let mut data = partition_data(&part.key, answer, work.read_committed);
+            if version >= LEADERS_VERSION {
+                data.current_leader = current_leader(shard, part.partition, data.error_code);
+            }
             add(&mut response, part.key, data);
         }
     }
-    name_leaders(shard, request, &mut response);
+    if version >= ENDPOINTS_VERSION {
+        name_leaders(shard, request, &mut response);
+    }
     shard.respond(request, &response, fx);
 }
 
@@ -292,13 +295,7 @@ fn add(response: &mut FetchResponse, key: FetchKey, data: PartitionData) {
     }
 }
 
-fn partition_data(
-    shard: &Shard,
-    key: &FetchKey,
-    partition: Option<PartitionId>,
-    answer: FetchAnswer,
-    read_committed: bool,
-) -> PartitionData {
+fn partition_data(key: &FetchKey, answer: FetchAnswer, read_committed: bool) -> PartitionData {
     let mut records = Records::default();
     for chunk in answer.records {
         records.push(chunk);
@@ -307,17 +304,6 @@ fn partition_data(
         epoch: epoch.0,
         end_offset: end.0,
     });
-    let stale = matches!(
-        answer.error,
-        ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
-    );
-    let leader = partition
-        .filter(|_| stale)
-        .and_then(|partition| shard.image.partition(partition))
-        .map(|state| LeaderIdAndEpoch {
-            leader_id: state.leader.0,
-            leader_epoch: state.leader_epoch.0,
-        });
     PartitionData {
         partition_index: key.partition,
         error_code: answer.error.code(),
@@ -326,11 +312,25 @@ fn partition_data(
         last_stable_offset: answer.high_watermark.0,
         log_start_offset: answer.log_start.0,
         diverging_epoch: diverging.unwrap_or_default(),
-        current_leader: leader.unwrap_or_default(),
         aborted_transactions: read_committed.then(Vec::new),
         records: Some(records),
         ..Default::default()
     }
+}
+
+/// Who leads, for a client that believes otherwise.
+fn current_leader(shard: &Shard, partition: Option<PartitionId>, error: i16) -> LeaderIdAndEpoch {
+    let stale = [
+        ErrorCode::NotLeaderOrFollower.code(),
+        ErrorCode::FencedLeaderEpoch.code(),
+    ];
+    let state = partition
+        .filter(|_| stale.contains(&error))
+        .and_then(|partition| shard.image.partition(partition));
+    state.map_or_else(LeaderIdAndEpoch::default, |state| LeaderIdAndEpoch {
+        leader_id: state.leader.0,
+        leader_epoch: state.leader_epoch.0,
+    })
 }
 
 /// Says where the leaders are that the answer names (KIP-951).
@@ -340,10 +340,7 @@ fn name_leaders(shard: &mut Shard, request: RequestId, response: &mut FetchRespo
         .iter()
         .flat_map(|topic| &topic.partitions)
         .any(|partition| partition.current_leader.leader_id == shard.node_id().0);
-    let version = shard
-        .pending_mut(request)
-        .map_or(0, |pending| pending.version);
-    if names && version >= 16 {
+    if names {
         let (host, port) = shard.advertised_for(request);
         response.node_endpoints.push(NodeEndpoint {
             node_id: shard.node_id().0,

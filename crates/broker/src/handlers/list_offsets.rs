@@ -80,6 +80,8 @@ pub(super) fn answered(
 }
 
 fn finish(shard: &mut Shard, request: RequestId, work: ListOffsets, fx: &mut Vec<Effect>) {
+    // Clients of before version 4 know no leader epochs.
+    let has_epochs = shard.version(request) >= 4;
     let mut response = ListOffsetsResponse::default();
     for (name, partition_index, answer) in work.parts {
         let mut partition = ListOffsetsPartitionResponse {
@@ -92,7 +94,9 @@ fn finish(shard: &mut Shard, request: RequestId, work: ListOffsets, fx: &mut Vec
             Some(Ok(found)) => {
                 partition.offset = found.offset.0;
                 partition.timestamp = found.timestamp.0;
-                partition.leader_epoch = found.epoch.0;
+                if has_epochs {
+                    partition.leader_epoch = found.epoch.0;
+                }
             }
             Some(Err(error)) => partition.error_code = error.code(),
             None => unreachable!("all parts are answered"),

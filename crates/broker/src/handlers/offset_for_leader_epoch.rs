@@ -1,6 +1,6 @@
 //! OffsetForLeaderEpoch: where leader epochs ended, for clients that check whether their log was truncated (KIP-320).
 
-use wiber_model::{LeaderEpoch, Offset};
+use wiber_model::LeaderEpoch;
 use wiber_protocol::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
     OffsetForLeaderTopicResult,
@@ -8,14 +8,13 @@ use wiber_protocol::messages::offset_for_leader_epoch::{
 use wiber_protocol::{ErrorCode, Str};
 
 use super::*;
-
-type EpochEnd = Result<(LeaderEpoch, Offset), ErrorCode>;
+use crate::message::EpochEndAnswer;
 
 /// An OffsetForLeaderEpoch under way.
 #[derive(Debug)]
 pub(crate) struct EpochEnds {
     /// Topic, partition's index, and the answer.
-    parts: Vec<(Str, i32, Option<EpochEnd>)>,
+    parts: Vec<(Str, i32, Option<EpochEndAnswer>)>,
     left: usize,
 }
 
@@ -65,7 +64,7 @@ pub(super) fn answered(
     shard: &mut Shard,
     request: RequestId,
     mut work: EpochEnds,
-    answers: Vec<(usize, EpochEnd)>,
+    answers: Vec<(usize, EpochEndAnswer)>,
     fx: &mut Vec<Effect>,
 ) {
     work.left -= answers.len();
