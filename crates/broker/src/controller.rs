@@ -30,6 +30,8 @@ pub struct ControllerMachine {
     /// Answers that wait until every shard has applied the metadata up to there.
     replies: VecDeque<(MetadataOffset, u64, Result<CommandResult, CommandError>)>,
     registration: Option<Command>,
+    /// Where the metadata were when the checkpoint under way took its cut.
+    cut: MetadataOffset,
     effects: Vec<ControllerEffect>,
 }
 
@@ -48,6 +50,7 @@ impl ControllerMachine {
             next_command: REGISTRATION + 1,
             replies: VecDeque::new(),
             registration: Some(registration),
+            cut: published,
             effects: Vec::new(),
         }
     }
@@ -60,21 +63,22 @@ impl ControllerMachine {
         self.controller.validate();
     }
 
-    fn message(&mut self, now: Now, from: Address, message: Message, fx: &mut Vec<Effect>) {
+    fn message(&mut self, from: Address, message: Message, fx: &mut Vec<Effect>) {
         match message {
             Message::Command { request, command } => {
                 let id = self.next_command;
                 self.next_command += 1;
                 self.commands.insert(id, (from, request));
-                self.drive(now, ControllerEvent::Command { id, command });
+                self.drive(ControllerEvent::Command { id, command });
             }
             Message::MetadataApplied { offset } => {
                 if let Address::Shard(shard) = from {
                     self.applied[usize::from(shard)] = offset;
                 }
             }
-            Message::Durable { frames } => self.drive(now, ControllerEvent::Durable { frames }),
+            Message::Durable { frames } => self.drive(ControllerEvent::Durable { frames }),
             Message::BeginCheckpoint { checkpoint } => {
+                self.cut = self.controller.image().offset();
                 let bytes = self.controller.checkpoint_section();
                 for message in [
                     Message::Cut { checkpoint },
@@ -94,16 +98,14 @@ impl ControllerMachine {
                 }
                 fx.push(Effect::Stopped);
             }
-            Message::Written { .. }
-            | Message::Checkpointed { .. }
-            | Message::CheckpointFailed { .. }
-            | Message::Space { .. } => {}
+            Message::Checkpointed { .. } => self.controller.checkpointed(self.cut),
+            Message::Written { .. } | Message::CheckpointFailed { .. } | Message::Space { .. } => {}
             other => unreachable!("{other:?} is not for the controller"),
         }
     }
 
-    fn drive(&mut self, now: Now, event: ControllerEvent) {
-        self.controller.step(now, event, &mut self.effects);
+    fn drive(&mut self, event: ControllerEvent) {
+        self.controller.step(event, &mut self.effects);
     }
 
     /// Performs what the controller wants, and answers what every shard has applied.
@@ -135,7 +137,6 @@ impl ControllerMachine {
                 ControllerEffect::Reply { id, result } => {
                     self.replies.push_back((self.published, id, result));
                 }
-                ControllerEffect::WakeAt(at) => fx.push(Effect::WakeAt(at)),
                 ControllerEffect::Fatal(reason) => fx.push(Effect::Fatal(reason)),
             }
         }
@@ -155,20 +156,16 @@ impl ControllerMachine {
 }
 
 impl Machine for ControllerMachine {
-    fn step(&mut self, now: Now, event: Event, fx: &mut Vec<Effect>) {
+    fn step(&mut self, _now: Now, event: Event, fx: &mut Vec<Effect>) {
         // The first event, whatever it is, starts the broker: it registers.
         if let Some(command) = self.registration.take() {
-            self.drive(
-                now,
-                ControllerEvent::Command {
-                    id: REGISTRATION,
-                    command,
-                },
-            );
+            self.drive(ControllerEvent::Command {
+                id: REGISTRATION,
+                command,
+            });
         }
         match event {
-            Event::Message { from, message } => self.message(now, from, message, fx),
-            Event::Timer => self.drive(now, ControllerEvent::Tick),
+            Event::Message { from, message } => self.message(from, message, fx),
             Event::Shutdown => fx.push(Effect::Send {
                 to: Address::Disk,
                 message: Message::Close,

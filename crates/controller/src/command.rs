@@ -44,11 +44,8 @@ pub enum Command {
         /// Which.
         ids: Vec<TopicId>,
     },
-    /// A block of producer ids for a broker.
-    AllocateProducerIds {
-        /// The broker.
-        broker: BrokerId,
-    },
+    /// A block of producer ids, for a broker to give out.
+    AllocateProducerIds,
 }
 
 /// A topic that is asked for. Its settings were checked.
@@ -168,7 +165,7 @@ pub(crate) fn carry_out(
             validate_only,
         } => create_topics(image, topics, validate_only, rng),
         Command::DeleteTopics { ids } => delete_topics(image, ids),
-        Command::AllocateProducerIds { .. } => {
+        Command::AllocateProducerIds => {
             let first = image.next_producer_id();
             let next = first + i64::from(PRODUCER_ID_BLOCK);
             let result = CommandResult::ProducerIds {

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use wiber_model::{BrokerId, Monotonic, Now, Rng};
+use wiber_model::{BrokerId, Rng};
 
 use crate::command::{Command, CommandError, CommandResult, carry_out};
 use crate::image::ClusterImage;
@@ -33,8 +33,6 @@ pub enum ControllerEvent {
         /// How many.
         frames: u64,
     },
-    /// Look whether there is something to do.
-    Tick,
 }
 
 /// What the controller wants.
@@ -56,8 +54,6 @@ pub enum ControllerEffect {
         /// The answer.
         result: Result<CommandResult, CommandError>,
     },
-    /// Asks for a [`ControllerEvent::Tick`] then.
-    WakeAt(Monotonic),
     /// The metadata cannot be trusted.
     Fatal(String),
 }
@@ -179,11 +175,10 @@ impl Controller {
     }
 
     /// Takes one event.
-    pub fn step(&mut self, _now: Now, event: ControllerEvent, fx: &mut Vec<ControllerEffect>) {
+    pub fn step(&mut self, event: ControllerEvent, fx: &mut Vec<ControllerEffect>) {
         match event {
             ControllerEvent::Command { id, command } => self.command(id, command, fx),
             ControllerEvent::Durable { frames } => self.quorum.durable(frames),
-            ControllerEvent::Tick => {}
         }
         self.settle(fx);
     }

@@ -39,8 +39,7 @@ pub(super) fn begin(
     give(shard, fx);
     if !shard.producer_ids.waiting.is_empty() && !shard.producer_ids.asked {
         shard.producer_ids.asked = true;
-        let broker = shard.node_id();
-        shard.command(REFILL, Command::AllocateProducerIds { broker }, fx);
+        shard.command(REFILL, Command::AllocateProducerIds, fx);
     }
 }
 

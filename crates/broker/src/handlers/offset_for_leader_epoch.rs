@@ -1,11 +1,11 @@
 //! OffsetForLeaderEpoch: where leader epochs ended, for clients that check whether their log was truncated (KIP-320).
 
 use wiber_model::LeaderEpoch;
+use wiber_protocol::Str;
 use wiber_protocol::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
     OffsetForLeaderTopicResult,
 };
-use wiber_protocol::{ErrorCode, Str};
 
 use super::*;
 use crate::message::EpochEndAnswer;
