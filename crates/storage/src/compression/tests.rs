@@ -257,6 +257,19 @@ mod lz4 {
     }
 
     #[test]
+    fn a_block_is_no_longer_than_the_frame_says() {
+        let info = FrameInfo::new().block_size(BlockSize::Max64KB);
+        let stored = |count: u32| {
+            let frame = frame(info.clone(), b"");
+            let (descriptor, end) = frame.split_at(7);
+            let head = (count | 1 << 31).to_le_bytes();
+            [descriptor, &head, &noise(count as usize), end].concat()
+        };
+        assert!(unfold_lz4(&stored(64 * 1024)).is_ok());
+        assert!(is_damage(&unfold_lz4(&stored(64 * 1024 + 1))));
+    }
+
+    #[test]
     fn a_block_takes_no_more_memory_than_its_bytes_can_unfold_to() {
         let info = FrameInfo::new().block_size(BlockSize::Max4MB);
         let payload = frame(info, b"a few bytes, a few bytes, a few bytes, a few bytes");
