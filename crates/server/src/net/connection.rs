@@ -1,0 +1,361 @@
+//! One client's connection: reads requests, writes responses.
+//!
+//! Two parties hold it: its task, which waits for the socket, and the shard's driver, which answers. Both run on the shard's
+//! thread. Responses are sent by the driver as soon as a batch of them is there; only what the socket does not take waits for the
+//! task.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use wiber_broker::ConnectionId;
+use wiber_model::Monotonic;
+use wiber_protocol::Frame;
+
+use super::ShardNet;
+use super::budget::{Admission, Budget};
+use super::frame_reader::{FrameError, FrameReader};
+use super::limits::{Limits, STALLED_MIN_BYTES};
+use super::outgoing::Outgoing;
+
+/// How often a connection reads before others get their turn.
+const READS_PER_TURN: usize = 4;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The client closed it.
+    Eof,
+    /// The network lost it.
+    Lost(io::Error),
+    /// The broker closes it.
+    Closed(String),
+}
+
+impl From<FrameError> for End {
+    fn from(error: FrameError) -> End {
+        End::Closed(error.to_string())
+    }
+}
+
+/// What the shard's driver and the task share.
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) peer: SocketAddr,
+    socket: OwnedWriteHalf,
+    state: RefCell<State>,
+}
+
+#[derive(Default)]
+struct State {
+    reader: FrameReader,
+    /// The sizes of the frames that were not answered, in order.
+    unanswered: VecDeque<usize>,
+    unanswered_bytes: usize,
+    /// What the budget counts for this connection.
+    held_bytes: usize,
+    /// Whether it reads beyond the budget.
+    is_exception: bool,
+    outgoing: Outgoing,
+    /// Nothing is read any more, and the connection ends when everything is sent. With the reason, and the time since when.
+    closing: Option<(String, Monotonic)>,
+    /// The task is to end the connection for this reason.
+    ended: Option<End>,
+    /// Whether a limit of this connection keeps the task from reading.
+    is_held_back: bool,
+    task: Option<Waker>,
+    /// Whether the driver is to send.
+    is_dirty: bool,
+    /// When bytes last came or went.
+    active_at: Monotonic,
+    /// How many frames were read.
+    frames: u64,
+    /// Where the frame that is coming in was at a check.
+    mark: Option<Mark>,
+}
+
+/// How far a frame had come.
+#[derive(Clone, Copy)]
+struct Mark {
+    at: Monotonic,
+    frames: u64,
+    bytes: usize,
+}
+
+impl Connection {
+    /// Answers the oldest frame; whether the connection is new among those that are to be flushed.
+    pub(crate) fn respond(&self, frame: Option<Frame>, budget: &Budget) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        debug_assert!(!state.unanswered.is_empty(), "an answer to nothing");
+        if state.closing.is_some() {
+            return false;
+        }
+        state.unanswered_bytes -= state.unanswered.pop_front().unwrap_or(0);
+        state.settle(self.id, budget);
+        if let Some(frame) = &frame {
+            state.outgoing.push(frame);
+        }
+        !std::mem::replace(&mut state.is_dirty, true)
+    }
+
+    /// Ends the connection when what was answered is sent; whether it is new among those that are to be flushed.
+    pub(crate) fn close(&self, reason: String, now: Monotonic) -> bool {
+        let mut state = self.state.borrow_mut();
+        state.closing.get_or_insert((reason, now));
+        !std::mem::replace(&mut state.is_dirty, true)
+    }
+
+    /// Whether frames that were read are still to be served.
+    pub(crate) fn is_served(&self) -> bool {
+        self.state.borrow().closing.is_none()
+    }
+
+    /// Sends what was answered.
+    pub(crate) fn flush(&self, now: Monotonic) {
+        let state = &mut *self.state.borrow_mut();
+        state.is_dirty = false;
+        match state.outgoing.send(self.socket.as_ref()) {
+            Ok(false) => {}
+            Ok(true) => state.active_at = now,
+            Err(error) => state.ended = Some(End::Lost(error)),
+        }
+        let task_is_wanted = state.ended.is_some()
+            || state.closing.is_some()
+            || state.is_held_back
+            || !state.outgoing.is_empty();
+        if task_is_wanted {
+            state.wake();
+        }
+    }
+
+    /// Ends the connection if it used up its time.
+    pub(crate) fn check(&self, now: Monotonic, limits: &Limits) {
+        let state = &mut *self.state.borrow_mut();
+        if let Some(reason) = state.overdue(now, limits) {
+            state.ended = Some(End::Closed(reason));
+            state.wake();
+        }
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+
+    /// Tells the budget what the connection holds now.
+    fn settle(&mut self, id: ConnectionId, budget: &Budget) {
+        let held = self.unanswered_bytes + self.reader.partial_bytes();
+        budget.settle(self.held_bytes, held);
+        self.held_bytes = held;
+        if self.is_exception && self.unanswered.is_empty() && !self.reader.is_in_frame() {
+            self.end_exception(id, budget);
+        }
+    }
+
+    fn end_exception(&mut self, id: ConnectionId, budget: &Budget) {
+        if std::mem::take(&mut self.is_exception) {
+            budget.end_exception(id);
+        }
+    }
+
+    /// Whether more may be read; if not, `waker` is woken when that may have changed.
+    fn may_read(
+        &mut self,
+        id: ConnectionId,
+        limits: &Limits,
+        budget: &Budget,
+        waker: &Waker,
+    ) -> bool {
+        self.is_held_back = self.closing.is_some()
+            || self.unanswered.len() >= limits.unanswered_max
+            || self.unanswered_bytes >= limits.unanswered_max_bytes
+            || self.outgoing.bytes() >= limits.unsent_max_bytes;
+        if self.is_held_back {
+            // Others need not wait for this client to take its responses.
+            self.end_exception(id, budget);
+            return false;
+        }
+        let admission = budget.admit(id, self.reader.is_in_frame(), waker);
+        self.is_exception |= admission == Admission::Exception;
+        if admission == Admission::Refused {
+            // It is not the client that stalls.
+            self.mark = None;
+        }
+        admission != Admission::Refused
+    }
+
+    fn overdue(&mut self, now: Monotonic, limits: &Limits) -> Option<String> {
+        let passed = |since: Monotonic, limit: std::time::Duration| {
+            u128::from(now.ms_since(since)) >= limit.as_millis()
+        };
+        if let Some((reason, since)) = &self.closing {
+            return passed(*since, limits.linger).then(|| reason.clone());
+        }
+        if self.unanswered.is_empty() && passed(self.active_at, limits.idle)
+            || !self.outgoing.is_empty() && passed(self.active_at, limits.idle)
+        {
+            return Some(format!("idle for {} s", limits.idle.as_secs()));
+        }
+        if !self.reader.is_in_frame() || self.is_held_back {
+            self.mark = None;
+            return None;
+        }
+        let (frames, bytes) = (self.frames, self.reader.partial_bytes());
+        let mark = self
+            .mark
+            .filter(|mark| mark.frames == frames && bytes < mark.bytes + STALLED_MIN_BYTES);
+        let mark = *self.mark.insert(mark.unwrap_or(Mark {
+            at: now,
+            frames,
+            bytes,
+        }));
+        passed(mark.at, limits.stalled).then(|| {
+            let limit = limits.stalled.as_secs();
+            format!("half a request came in, of which {bytes} bytes, and too little of the rest for {limit} s")
+        })
+    }
+}
+
+/// Waits for the socket of a connection.
+pub(crate) struct ConnectionTask {
+    connection: Rc<Connection>,
+    socket: OwnedReadHalf,
+    net: Rc<ShardNet>,
+}
+
+impl ConnectionTask {
+    pub(crate) fn new(
+        id: ConnectionId,
+        peer: SocketAddr,
+        stream: TcpStream,
+        net: Rc<ShardNet>,
+    ) -> ConnectionTask {
+        let (read, write) = stream.into_split();
+        let state = State {
+            active_at: net.now(),
+            ..State::default()
+        };
+        let connection = Rc::new(Connection {
+            id,
+            peer,
+            socket: write,
+            state: RefCell::new(state),
+        });
+        ConnectionTask {
+            connection,
+            socket: read,
+            net,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &Rc<Connection> {
+        &self.connection
+    }
+
+    /// Goes on with what the socket allows. Ready when the connection has ended.
+    fn advance(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let (connection, net) = (self.connection.clone(), self.net.clone());
+        let mut state = connection.state.borrow_mut();
+        match &mut state.task {
+            Some(task) => task.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        if let Some(end) = state.ended.take() {
+            return Poll::Ready(end);
+        }
+        let stream: &TcpStream = connection.socket.as_ref();
+        while !state.outgoing.is_empty() && stream.poll_write_ready(context).is_ready() {
+            match state.outgoing.send(stream) {
+                Ok(_) => state.active_at = net.now(),
+                Err(error) => return Poll::Ready(End::Lost(error)),
+            }
+        }
+        if state.outgoing.is_empty()
+            && let Some((reason, _)) = state.closing.take()
+        {
+            return Poll::Ready(End::Closed(reason));
+        }
+        let (limits, budget) = (net.limits(), net.budget());
+        for _ in 0..READS_PER_TURN {
+            if !state.may_read(connection.id, limits, budget, context.waker()) {
+                return Poll::Pending;
+            }
+            match self.read(context, &mut state) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads once, and hands on the frames that are complete.
+    fn read(&mut self, context: &mut Context<'_>, state: &mut State) -> Poll<Result<(), End>> {
+        if let Some(mut rest) = state.reader.direct() {
+            let read = pin!(self.socket.read_buf(&mut rest)).poll(context);
+            std::task::ready!(check_read(read))?;
+            if let Some(frame) = state.reader.complete()? {
+                self.take_frame(state, frame);
+            }
+        } else {
+            let mut scratch = self.net.scratch();
+            scratch.clear();
+            let read = pin!(self.socket.read_buf(&mut *scratch)).poll(context);
+            std::task::ready!(check_read(read))?;
+            let mut input = &scratch[..];
+            while let Some(frame) = state.reader.feed(&mut input)? {
+                self.take_frame(state, frame);
+            }
+        }
+        state.active_at = self.net.now();
+        state.settle(self.connection.id, self.net.budget());
+        Poll::Ready(Ok(()))
+    }
+
+    fn take_frame(&self, state: &mut State, frame: Bytes) {
+        state.frames += 1;
+        state.unanswered.push_back(frame.len());
+        state.unanswered_bytes += frame.len();
+        self.net.take_frame(self.connection.id, frame);
+    }
+}
+
+fn check_read(read: Poll<io::Result<usize>>) -> Poll<Result<(), End>> {
+    read.map(|result| match result {
+        Ok(0) => Err(End::Eof),
+        Ok(_) => Ok(()),
+        Err(error) => Err(End::Lost(error)),
+    })
+}
+
+impl Future for ConnectionTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.advance(context)
+            .map(|end| self.net.ended(&self.connection, end))
+    }
+}
+
+impl Drop for ConnectionTask {
+    /// Gives back what the connection held, also when the shard's thread ends.
+    fn drop(&mut self) {
+        let state = &mut *self.connection.state.borrow_mut();
+        self.net.budget().settle(state.held_bytes, 0);
+        state.held_bytes = 0;
+        state.end_exception(self.connection.id, self.net.budget());
+    }
+}
