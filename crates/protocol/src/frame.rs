@@ -59,10 +59,12 @@ impl RequestFrame {
         })
     }
 
-    /// Reads the body, which is of the API that `key` names.
+    /// Reads the body as a request of this API. Bytes that follow it are ignored, as Kafka ignores them: librdkafka 2.12 leaves
+    /// some behind a Metadata request for all topics.
     pub fn decode<R: Request>(&self) -> Result<R, DecodeError> {
         debug_assert_eq!(self.key, R::KEY, "the body is another API's");
-        R::decode(self.body.clone(), self.version)
+        let (request, _rest) = R::decode_prefix(self.body.clone(), self.version)?;
+        Ok(request)
     }
 }
 
