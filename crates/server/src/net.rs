@@ -155,7 +155,7 @@ impl ShardNet {
     /// The driver's turn ends: sends what was answered.
     pub(crate) fn end_turn(&self) {
         for connection in self.dirty.borrow_mut().drain(..) {
-            connection.flush(self.now());
+            connection.flush(self);
         }
     }
 

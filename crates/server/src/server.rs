@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use wiber_broker::{Address, BrokerOptions, Event, Machine, OpenError};
+use wiber_storage::recovery::Report;
 
 use crate::clock::Clock;
 use crate::descriptor_limit;
@@ -168,6 +169,20 @@ impl Server {
             DataDirectory::open(&path, shares.files_max).map_err(StartError::Directory)?;
         let broker = wiber_broker::open(&mut directory, options.broker, clock.now(), seed())
             .map_err(|error| StartError::Open { path, error })?;
+        if broker.report.frames == 0 {
+            info!("nothing to recover");
+        } else {
+            let Report {
+                frames,
+                replayed_bytes,
+                partitions,
+                ..
+            } = broker.report;
+            info!(
+                frames,
+                replayed_bytes, partitions, "recovered from the write-ahead log"
+            );
+        }
         let boxed = |shard| Box::new(shard) as Box<dyn Machine + Send>;
         let machines = Machines {
             shards: broker.shards.into_iter().map(boxed).collect(),
@@ -210,7 +225,10 @@ impl Server {
                 server.detach();
                 Err(StartError::Failed(reason))
             }
-            _ => Ok(server),
+            _ => {
+                info!(address = %local_addr, "serving");
+                Ok(server)
+            }
         }
     }
 

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-/// The name of the file whose lock is held while a broker runs; it holds the process id in decimal.
+/// The name of the file whose lock is held while a broker runs. It is empty: the system knows who holds its lock, and a
+/// start that is refused leaves the directory as it was.
 const LOCK_FILE: &str = "wiber.lock";
-/// More than any process id takes, in bytes.
-const PID_MAX_BYTES: usize = 32;
+/// Where the system says who holds which lock (proc_locks(5)).
+const LOCKS: &str = "/proc/locks";
 /// What others may do with a data directory's files is up to the group.
 pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 pub(super) const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o750);
@@ -23,7 +24,7 @@ pub enum DirectoryError {
     InUse {
         /// The directory.
         path: PathBuf,
-        /// The process, as the lock file names it.
+        /// The process, if the system names it.
         pid: Option<u32>,
     },
     /// The system refuses something.
@@ -112,25 +113,32 @@ pub(super) fn lock(root: &OwnedFd, path: &Path) -> Result<OwnedFd, DirectoryErro
     let fd = rustix::fs::openat(root, LOCK_FILE, flags, FILE_MODE)
         .map_err(refused(&lock_path, "write to"))?;
     match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => {
-            let path = path.to_owned();
-            return Err(DirectoryError::InUse {
-                path,
-                pid: read_pid(&fd),
-            });
-        }
-        Err(error) => return Err(refused(&lock_path, "lock")(error)),
+        Ok(()) => Ok(fd),
+        Err(Errno::WOULDBLOCK) => Err(DirectoryError::InUse {
+            path: path.to_owned(),
+            pid: holder(&fd),
+        }),
+        Err(error) => Err(refused(&lock_path, "lock")(error)),
     }
-    let pid = format!("{}\n", std::process::id());
-    rustix::fs::ftruncate(&fd, 0)
-        .and_then(|()| rustix::io::pwrite(&fd, pid.as_bytes(), 0))
-        .map_err(refused(&lock_path, "write to"))?;
-    Ok(fd)
 }
 
-fn read_pid(fd: &OwnedFd) -> Option<u32> {
-    let mut text = [0; PID_MAX_BYTES];
-    let len = rustix::io::pread(fd, &mut text, 0).ok()?;
-    std::str::from_utf8(&text[..len]).ok()?.trim().parse().ok()
+/// The process that holds the lock of a file.
+fn holder(fd: &OwnedFd) -> Option<u32> {
+    let stat = rustix::fs::fstat(fd).ok()?;
+    let (major, minor) = (
+        rustix::fs::major(stat.st_dev),
+        rustix::fs::minor(stat.st_dev),
+    );
+    let file = format!("{major:02x}:{minor:02x}:{}", stat.st_ino);
+    let locks = std::fs::read_to_string(LOCKS).ok()?;
+    // A line: `4: FLOCK  ADVISORY  WRITE 1234 fe:00:56789 0 EOF`.
+    let pid = locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [_, "FLOCK", _, "WRITE", pid, of, ..] if of == file => Some(pid),
+            _ => None,
+        }
+    });
+    // In another namespace the process has no number that says anything here.
+    pid?.parse().ok().filter(|pid| *pid > 0)
 }

@@ -58,7 +58,10 @@ pub(crate) struct Connection {
 #[derive(Default)]
 struct State {
     reader: FrameReader,
-    /// The sizes of the frames that were not answered, in order.
+    /// Frames that were read and that the limits do not let to the shard yet: what came in one read.
+    waiting: VecDeque<Bytes>,
+    waiting_bytes: usize,
+    /// The sizes of the frames that the shard has and did not answer, in order.
     unanswered: VecDeque<usize>,
     unanswered_bytes: usize,
     /// What the budget counts for this connection.
@@ -119,15 +122,16 @@ impl Connection {
         self.state.borrow().closing.is_none()
     }
 
-    /// Sends what was answered.
-    pub(crate) fn flush(&self, now: Monotonic) {
+    /// Sends what was answered, and goes on with the requests that waited for it.
+    pub(crate) fn flush(&self, net: &ShardNet) {
         let state = &mut *self.state.borrow_mut();
         state.is_dirty = false;
         match state.outgoing.send(self.socket.as_ref()) {
             Ok(false) => {}
-            Ok(true) => state.active_at = now,
+            Ok(true) => state.active_at = net.now(),
             Err(error) => state.ended = Some(End::Lost(error)),
         }
+        state.hand_on(self.id, net);
         let task_is_wanted = state.ended.is_some()
             || state.closing.is_some()
             || state.is_held_back
@@ -156,11 +160,39 @@ impl State {
 
     /// Tells the budget what the connection holds now.
     fn settle(&mut self, id: ConnectionId, budget: &Budget) {
-        let held = self.unanswered_bytes + self.reader.partial_bytes();
+        let held = self.unanswered_bytes + self.waiting_bytes + self.reader.partial_bytes();
         budget.settle(self.held_bytes, held);
         self.held_bytes = held;
-        if self.is_exception && self.unanswered.is_empty() && !self.reader.is_in_frame() {
+        let is_done = self.unanswered.is_empty() && self.waiting.is_empty();
+        if self.is_exception && is_done && !self.reader.is_in_frame() {
             self.end_exception(id, budget);
+        }
+    }
+
+    /// Whether the limits keep the broker from working on more of this client's requests.
+    fn is_at_limit(&self, limits: &Limits) -> bool {
+        self.closing.is_some()
+            || self.unanswered.len() >= limits.unanswered_max
+            || self.unanswered_bytes >= limits.unanswered_max_bytes
+            || self.outgoing.bytes() >= limits.unsent_max_bytes
+    }
+
+    fn take(&mut self, frame: Bytes) {
+        self.frames += 1;
+        self.waiting_bytes += frame.len();
+        self.waiting.push_back(frame);
+    }
+
+    /// Gives the shard as many frames as the limits allow.
+    fn hand_on(&mut self, id: ConnectionId, net: &ShardNet) {
+        while !self.waiting.is_empty() && !self.is_at_limit(net.limits()) {
+            let Some(frame) = self.waiting.pop_front() else {
+                return;
+            };
+            self.waiting_bytes -= frame.len();
+            self.unanswered_bytes += frame.len();
+            self.unanswered.push_back(frame.len());
+            net.take_frame(id, frame);
         }
     }
 
@@ -178,10 +210,7 @@ impl State {
         budget: &Budget,
         waker: &Waker,
     ) -> bool {
-        self.is_held_back = self.closing.is_some()
-            || self.unanswered.len() >= limits.unanswered_max
-            || self.unanswered_bytes >= limits.unanswered_max_bytes
-            || self.outgoing.bytes() >= limits.unsent_max_bytes;
+        self.is_held_back = !self.waiting.is_empty() || self.is_at_limit(limits);
         if self.is_held_back {
             // Others need not wait for this client to take its responses.
             self.end_exception(id, budget);
@@ -287,6 +316,7 @@ impl ConnectionTask {
         {
             return Poll::Ready(End::Closed(reason));
         }
+        state.hand_on(connection.id, &net);
         let (limits, budget) = (net.limits(), net.budget());
         for _ in 0..READS_PER_TURN {
             if !state.may_read(connection.id, limits, budget, context.waker()) {
@@ -308,7 +338,7 @@ impl ConnectionTask {
             let read = pin!(self.socket.read_buf(&mut rest)).poll(context);
             std::task::ready!(check_read(read))?;
             if let Some(frame) = state.reader.complete()? {
-                self.take_frame(state, frame);
+                state.take(frame);
             }
         } else {
             let mut scratch = self.net.scratch();
@@ -317,19 +347,13 @@ impl ConnectionTask {
             std::task::ready!(check_read(read))?;
             let mut input = &scratch[..];
             while let Some(frame) = state.reader.feed(&mut input)? {
-                self.take_frame(state, frame);
+                state.take(frame);
             }
         }
         state.active_at = self.net.now();
+        state.hand_on(self.connection.id, &self.net);
         state.settle(self.connection.id, self.net.budget());
         Poll::Ready(Ok(()))
-    }
-
-    fn take_frame(&self, state: &mut State, frame: Bytes) {
-        state.frames += 1;
-        state.unanswered.push_back(frame.len());
-        state.unanswered_bytes += frame.len();
-        self.net.take_frame(self.connection.id, frame);
     }
 }
 

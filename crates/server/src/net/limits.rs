@@ -10,11 +10,13 @@ pub(crate) struct Limits {
     /// Memory that requests which were not answered may hold, over all connections, in bytes. What is beyond stays in the
     /// sockets.
     pub(crate) requests_max_bytes: usize,
-    /// Requests of one connection that were not answered.
+    /// Requests of one connection that the broker works on at the same time. More are read from the socket only as far as
+    /// they came with these.
     pub(crate) unanswered_max: usize,
     /// Their size, in bytes; one request more is always read.
     pub(crate) unanswered_max_bytes: usize,
-    /// Responses of one connection that the client did not take, in bytes; while there are more, no request of it is read.
+    /// Responses of one connection that the client did not take, in bytes; while there are more, the broker works on no
+    /// further request of it.
     pub(crate) unsent_max_bytes: usize,
     /// How long a request may come in without [`STALLED_MIN_BYTES`] more of it.
     pub(crate) stalled: Duration,
@@ -35,7 +37,7 @@ impl Default for Limits {
         Limits {
             connections_max: 10_000,
             requests_max_bytes: 256 * 1024 * 1024,
-            unanswered_max: 1024,
+            unanswered_max: 64,
             unanswered_max_bytes: 32 * 1024 * 1024,
             unsent_max_bytes: 4 * 1024 * 1024,
             stalled: Duration::from_secs(60),

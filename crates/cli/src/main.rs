@@ -1,0 +1,29 @@
+//! The `wiber` command: a broker, and tools to look at its data.
+//!
+//! What goes wrong is one line on standard error that says what to do, and exit code 1.
+
+mod logging;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A distributed, durable message log that speaks the Apache Kafka protocol.
+#[derive(Parser)]
+#[command(name = "wiber", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Arguments),
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+    }
+}
