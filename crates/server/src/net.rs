@@ -91,6 +91,7 @@ pub(crate) struct ShardNet {
     /// The time of the driver's last turn: near enough for time limits.
     now: Cell<Monotonic>,
     close_lines: Cell<u64>,
+    is_stopping: Cell<bool>,
 }
 
 impl ShardNet {
@@ -106,6 +107,7 @@ impl ShardNet {
             clock,
             now: Cell::new(clock.now().monotonic),
             close_lines: Cell::new(0),
+            is_stopping: Cell::new(false),
         })
     }
 
@@ -185,6 +187,11 @@ impl ShardNet {
         }
     }
 
+    /// Takes no more requests.
+    pub(crate) fn stop_serving(&self) {
+        self.is_stopping.set(true);
+    }
+
     /// Closes the connections that used up their time.
     pub(crate) fn check_times(&self, now: Monotonic) {
         self.now.set(now);
@@ -203,6 +210,10 @@ impl ShardNet {
 
     fn budget(&self) -> &Budget {
         &self.clients.budget
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.get()
     }
 
     fn now(&self) -> Monotonic {

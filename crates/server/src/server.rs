@@ -333,7 +333,7 @@ impl Server {
         }))
     }
 
-    /// Stops in good order: no more clients, everything on disk, nothing to recover. After a few seconds it gives up on that,
+    /// Stops in good order: no more requests, everything on disk, nothing to recover. After a few seconds it gives up on that,
     /// and leaves it to the next start.
     ///
     /// # Errors
@@ -344,7 +344,9 @@ impl Server {
 
     fn shutdown_within(mut self, limit: Duration) -> Result<(), String> {
         let begun = Instant::now();
-        self.ways.post.inbox(0).push(Mail::StopAccepting);
+        for inbox in &self.ways.post.shards {
+            inbox.push(Mail::StopServing);
+        }
         self.ways.post.send(Address::Controller, Event::Shutdown);
         match self.wait_for_notice(Some(begun + limit)) {
             Some(Notice::Failed(reason)) => {

@@ -128,7 +128,7 @@ impl Future for Driver {
             match mail {
                 Mail::Event { to, event } => host.push(to, event),
                 Mail::Connection(accepted) => clients.connect(accepted),
-                Mail::StopAccepting => clients.stop_accepting(),
+                Mail::StopServing => clients.stop_serving(),
                 Mail::Stop => return Poll::Ready(()),
             }
         }
@@ -171,7 +171,8 @@ impl ClientsOfShard {
         }
     }
 
-    fn stop_accepting(&mut self) {
+    fn stop_serving(&mut self) {
+        self.net.stop_serving();
         self.listener = None;
         if let Some(acceptor) = self.acceptor.take() {
             acceptor.abort();

@@ -68,8 +68,8 @@ pub(crate) enum Mail {
     },
     /// For a shard's thread: a client that was accepted.
     Connection(Accepted),
-    /// For the first shard's thread: take no more clients.
-    StopAccepting,
+    /// For a shard's thread: take no more clients and requests; what was taken is still answered.
+    StopServing,
     /// End.
     Stop,
 }

@@ -30,7 +30,7 @@ pub(crate) fn run(ways: &Arc<Ways>, directory: &DataDirectory, machine: Box<dyn 
             match mail {
                 Mail::Event { to, event } => host.push(to, event),
                 Mail::Stop => return,
-                Mail::Connection(_) | Mail::StopAccepting => {}
+                Mail::Connection(_) | Mail::StopServing => {}
             }
         }
         for (token, result) in own.done.drain(..) {

@@ -170,8 +170,10 @@ impl State {
     }
 
     /// Whether the limits keep the broker from working on more of this client's requests.
-    fn is_at_limit(&self, limits: &Limits) -> bool {
-        self.closing.is_some()
+    fn is_at_limit(&self, net: &ShardNet) -> bool {
+        let limits = net.limits();
+        net.is_stopping()
+            || self.closing.is_some()
             || self.unanswered.len() >= limits.unanswered_max
             || self.unanswered_bytes >= limits.unanswered_max_bytes
             || self.outgoing.bytes() >= limits.unsent_max_bytes
@@ -185,7 +187,7 @@ impl State {
 
     /// Gives the shard as many frames as the limits allow.
     fn hand_on(&mut self, id: ConnectionId, net: &ShardNet) {
-        while !self.waiting.is_empty() && !self.is_at_limit(net.limits()) {
+        while !self.waiting.is_empty() && !self.is_at_limit(net) {
             let Some(frame) = self.waiting.pop_front() else {
                 return;
             };
@@ -203,20 +205,15 @@ impl State {
     }
 
     /// Whether more may be read; if not, `waker` is woken when that may have changed.
-    fn may_read(
-        &mut self,
-        id: ConnectionId,
-        limits: &Limits,
-        budget: &Budget,
-        waker: &Waker,
-    ) -> bool {
-        self.is_held_back = !self.waiting.is_empty() || self.is_at_limit(limits);
+    fn may_read(&mut self, id: ConnectionId, net: &ShardNet, waker: &Waker) -> bool {
+        self.is_held_back = !self.waiting.is_empty() || self.is_at_limit(net);
         if self.is_held_back {
             // Others need not wait for this client to take its responses.
-            self.end_exception(id, budget);
+            self.end_exception(id, net.budget());
             return false;
         }
-        let admission = budget.admit(id, self.reader.is_in_frame(), waker);
+        let in_frame = self.reader.is_in_frame();
+        let admission = net.budget().admit(id, in_frame, waker);
         self.is_exception |= admission == Admission::Exception;
         if admission == Admission::Refused {
             // It is not the client that stalls.
@@ -317,9 +314,8 @@ impl ConnectionTask {
             return Poll::Ready(End::Closed(reason));
         }
         state.hand_on(connection.id, &net);
-        let (limits, budget) = (net.limits(), net.budget());
         for _ in 0..READS_PER_TURN {
-            if !state.may_read(connection.id, limits, budget, context.waker()) {
+            if !state.may_read(connection.id, &net, context.waker()) {
                 return Poll::Pending;
             }
             match self.read(context, &mut state) {
