@@ -7,6 +7,7 @@ mod api_versions;
 mod create_topics;
 mod delete_topics;
 mod fetch;
+mod find_coordinator;
 pub(crate) mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -46,6 +47,7 @@ const SERVED: &[ApiKey] = &[
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
+    ApiKey::FindCoordinator,
     ApiKey::ApiVersions,
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
@@ -91,6 +93,7 @@ pub(crate) fn begin(
         ApiKey::DeleteTopics => {
             delete_topics::begin(shard, request, frame.version, decode(frame)?, fx)
         }
+        ApiKey::FindCoordinator => find_coordinator::begin(shard, request, &decode(frame)?, fx),
         ApiKey::InitProducerId => init_producer_id::begin(shard, request, &decode(frame)?, fx),
         ApiKey::OffsetForLeaderEpoch => {
             offset_for_leader_epoch::begin(shard, request, &decode(frame)?, fx)
@@ -178,7 +181,12 @@ pub(crate) fn expired(shard: &mut Shard, now: Now, request: RequestId, fx: &mut 
     }
 }
 
-/// The connection of a request is gone.
+/// Whether a frame is a request to store something.
+pub(crate) fn stores(frame: &bytes::Bytes) -> bool {
+    frame.starts_with(&(ApiKey::Produce as i16).to_be_bytes())
+}
+
+/// Nobody waits for the answer of a request any more.
 pub(crate) fn abandon(shard: &mut Shard, request: RequestId, work: Work, fx: &mut Vec<Effect>) {
     match work {
         Work::Fetch(work) => fetch::abandon(shard, request, &work, fx),

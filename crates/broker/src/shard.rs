@@ -332,14 +332,21 @@ impl Shard {
             return;
         };
         self.deadlines.remove(&(pending.deadline, request));
-        if let Some(connection) = self.connections.get_mut(&pending.connection) {
-            connection.answer(request, frame);
-            while let Some(frame) = connection.next_answer() {
+        handlers::abandon(self, request, pending.work, fx);
+        let Some(connection) = self.connections.get_mut(&pending.connection) else {
+            return;
+        };
+        connection.answer(request, frame);
+        while let Some(frame) = connection.next_answer() {
+            if !connection.gone {
                 fx.push(Effect::Respond {
                     connection: pending.connection,
                     frame,
                 });
             }
+        }
+        if connection.gone && connection.is_idle() {
+            self.connections.remove(&pending.connection);
         }
     }
 
@@ -351,15 +358,37 @@ impl Shard {
     }
 
     fn close(&mut self, connection: ConnectionId, reason: String, fx: &mut Vec<Effect>) {
-        if self.drop_connection(connection, fx) {
+        let gone = self.connections.get(&connection).is_none_or(|c| c.gone);
+        self.drop_connection(connection, fx);
+        if !gone {
             fx.push(Effect::Close { connection, reason });
         }
     }
 
-    /// Forgets a connection and all that was asked on it. Returns whether it was there.
-    fn drop_connection(&mut self, connection: ConnectionId, fx: &mut Vec<Effect>) -> bool {
+    /// The client is gone: nobody waits for answers, but what it sent to be stored is stored.
+    fn disconnected(&mut self, connection: ConnectionId, fx: &mut Vec<Effect>) {
+        let Some(state) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        state.gone = true;
+        state.frames.retain(handlers::stores);
+        let unanswered: Vec<_> = state.unanswered().collect();
+        let idle = state.is_idle();
+        for request in unanswered {
+            let produces = |pending: &Pending| matches!(pending.work, Work::Produce(_));
+            if !self.pending.get(&request).is_some_and(produces) {
+                self.finish(request, None, fx);
+            }
+        }
+        if idle {
+            self.connections.remove(&connection);
+        }
+    }
+
+    /// Forgets a connection and all that was asked on it.
+    fn drop_connection(&mut self, connection: ConnectionId, fx: &mut Vec<Effect>) {
         let Some(state) = self.connections.remove(&connection) else {
-            return false;
+            return;
         };
         for request in state.unanswered() {
             if let Some(pending) = self.pending.remove(&request) {
@@ -367,7 +396,6 @@ impl Shard {
                 handlers::abandon(self, request, pending.work, fx);
             }
         }
-        true
     }
 
     /// Begins the requests of a connection that nothing holds back.
@@ -665,9 +693,7 @@ impl Machine for Shard {
                     self.pump(now, connection, fx);
                 }
             }
-            Event::Disconnected { connection } => {
-                self.drop_connection(connection, fx);
-            }
+            Event::Disconnected { connection } => self.disconnected(connection, fx),
             Event::Message { from, message } => self.message(now, from, message, fx),
             Event::DiskDone { token, result } => {
                 self.store.disk_done(now, token, result, &mut self.storage);

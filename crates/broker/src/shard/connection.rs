@@ -17,6 +17,8 @@ pub(super) struct Connection {
     pub frames: VecDeque<Bytes>,
     /// The request that those behind it wait for.
     pub held_by: Option<RequestId>,
+    /// The client is gone. What it sent to be stored is still stored: one with acks=0 may well leave at once.
+    pub gone: bool,
     /// Requests that have begun, in order; an answer waits for those before it.
     answers: VecDeque<(RequestId, Option<Option<Frame>>)>,
 }
@@ -27,6 +29,7 @@ impl Connection {
             local,
             frames: VecDeque::new(),
             held_by: None,
+            gone: false,
             answers: VecDeque::new(),
         }
     }
@@ -62,6 +65,11 @@ impl Connection {
     pub fn next_answer(&mut self) -> Option<Option<Frame>> {
         let (_, answer) = self.answers.pop_front_if(|(_, answer)| answer.is_some())?;
         answer
+    }
+
+    /// Whether nothing is left to do for it.
+    pub fn is_idle(&self) -> bool {
+        self.frames.is_empty() && self.answers.is_empty()
     }
 
     /// The requests that are not answered.
