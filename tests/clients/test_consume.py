@@ -26,7 +26,7 @@ from clients.librdkafka import (
 from wire import Connection
 
 EMPTY_WAIT_MS = 400
-LONG_WAIT_MS = 10_000
+LONG_WAIT_MS = 5_000
 
 
 def numbered(count: int) -> list[Record]:
@@ -145,7 +145,7 @@ def test_small_fetches(broker: BrokerProcess, topic: str) -> None:
 
 
 def test_a_waiting_consumer_is_woken(broker: BrokerProcess, topic: str) -> None:
-    """A consumer at the end that would wait ten seconds gets a new record at once."""
+    """A consumer at the end that would wait for seconds gets a new record at once."""
     create_topic(broker.address, topic)
     with consumer(broker.address, fetch_wait_max_ms=LONG_WAIT_MS, socket_timeout_ms=60_000) as client:
         client.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
@@ -158,7 +158,7 @@ def test_a_waiting_consumer_is_woken(broker: BrokerProcess, topic: str) -> None:
                 message = client.poll(LONG_WAIT_MS / 1000)
             assert message is not None
             assert message.value() == b"%d" % number
-            assert time.monotonic() - begun < LONG_WAIT_MS / 1000 / 4
+            assert time.monotonic() - begun < LONG_WAIT_MS / 1000 / 2
 
 
 def test_waiting_for_bytes(broker: BrokerProcess, topic: str) -> None:
@@ -180,7 +180,7 @@ def test_waiting_for_bytes(broker: BrokerProcess, topic: str) -> None:
         begun = time.monotonic()
         fetched = connection.fetch(topic, 0, 0, max_wait_ms=LONG_WAIT_MS, min_bytes=100)
         assert len(fetched.batches()) == 1
-        assert time.monotonic() - begun < LONG_WAIT_MS / 1000 / 4
+        assert time.monotonic() - begun < LONG_WAIT_MS / 1000 / 2
 
 
 def test_consumed_while_produced(broker: BrokerProcess, topic: str) -> None:

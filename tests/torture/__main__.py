@@ -39,8 +39,6 @@ KILL_DURING_START = 0.2
 """The share of restarts that are killed again before they are ready."""
 LONGEST_START_BEFORE_KILL_S = 0.05
 LONGEST_DOWNTIME_S = 1.5
-IMPATIENT_TIMEOUT_MS = 1_000
-"""The last producer of each codec gives records up after this, so that longer downtimes make it."""
 READ_DEADLINE_S = 300.0
 LOAD_DEADLINE_S = 120.0
 
@@ -119,7 +117,6 @@ class Run:
         for index in range(self.plan.producers):
             number = len(self.histories)
             self.histories[number] = self.directory / f"history-{number}"
-            impatient = self.plan.producers > 1 and index == self.plan.producers - 1
             task = producer.ProducerPlan(
                 number=number,
                 address=self.broker.address,
@@ -130,7 +127,7 @@ class Run:
                 value_bytes=(self.plan.smallest_bytes, self.plan.largest_bytes),
                 records_per_s=self.plan.records_per_s,
                 linger_ms=self.random.choice((0, 1, 5)) if self.plan.partitions < 100 else 20,
-                message_timeout_ms=IMPATIENT_TIMEOUT_MS if impatient else 0,
+                abandon=self.plan.producers > 1 and index == self.plan.producers - 1,
                 flush_deadline_s=60,
                 history_path=self.histories[number],
             )

@@ -30,14 +30,14 @@ class ProducerPlan:
     value_bytes: tuple[int, int]
     records_per_s: float
     linger_ms: int
-    message_timeout_ms: int
-    """0 never gives a record up; else the records that were on their way when a broker was down longer are failed."""
+    abandon: bool
+    """Whether what is on its way at the end is given up rather than waited for: it may be in the log once, or not."""
     flush_deadline_s: float
     history_path: Path
 
 
 def run(plan: ProducerPlan, stop: Event, acknowledged_bytes: Synchronized) -> None:
-    """Produces until `stop`, then waits until every record is acknowledged or failed; exits with 1 where one is not."""
+    """Produces until `stop`, then until every record is acknowledged or given up; exits with 1 where that fails."""
     history = ProducerHistory()
     values = Values(plan.seed, *plan.value_bytes)
     fatal: list[str] = []
@@ -49,7 +49,7 @@ def run(plan: ProducerPlan, stop: Event, acknowledged_bytes: Synchronized) -> No
             acknowledged_bytes.value += len(message.value())
         else:
             history.offsets[number] = FAILED
-            if not plan.message_timeout_ms or error.code() != KafkaError._MSG_TIMED_OUT:
+            if not plan.abandon or error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
                 fatal.append(f"record {number} failed: {error}")
 
     def client_error(error: KafkaError) -> None:
@@ -63,7 +63,8 @@ def run(plan: ProducerPlan, stop: Event, acknowledged_bytes: Synchronized) -> No
             "acks": "all",
             "compression.type": plan.codec,
             "linger.ms": plan.linger_ms,
-            "message.timeout.ms": plan.message_timeout_ms,
+            # No record may time out: librdkafka then takes a new epoch, and sends what may have arrived under new numbers.
+            "message.timeout.ms": 0,
             "message.max.bytes": 1_000_000,
             "queue.buffering.max.messages": QUEUE_RECORDS,
             "queue.buffering.max.kbytes": 128 << 10,
@@ -101,6 +102,8 @@ def run(plan: ProducerPlan, stop: Event, acknowledged_bytes: Synchronized) -> No
             producer.poll(0)
     except KafkaException as error:
         fatal.append(str(error))
+    if plan.abandon:
+        producer.purge()
     unreported = producer.flush(plan.flush_deadline_s if not fatal else 1)
     if unreported and not fatal:
         fatal.append(f"{unreported} records neither acknowledged nor failed after {plan.flush_deadline_s:g} s")
