@@ -30,8 +30,6 @@ pub struct ControllerMachine {
     /// Answers that wait until every shard has applied the metadata up to there.
     replies: VecDeque<(MetadataOffset, u64, Result<CommandResult, CommandError>)>,
     registration: Option<Command>,
-    /// Where the metadata were when the checkpoint under way took its cut.
-    cut: MetadataOffset,
     effects: Vec<ControllerEffect>,
 }
 
@@ -50,7 +48,6 @@ impl ControllerMachine {
             next_command: REGISTRATION + 1,
             replies: VecDeque::new(),
             registration: Some(registration),
-            cut: published,
             effects: Vec::new(),
         }
     }
@@ -78,7 +75,6 @@ impl ControllerMachine {
             }
             Message::Durable { frames } => self.drive(ControllerEvent::Durable { frames }),
             Message::BeginCheckpoint { checkpoint } => {
-                self.cut = self.controller.image().offset();
                 let bytes = self.controller.checkpoint_section();
                 for message in [
                     Message::Cut { checkpoint },
@@ -98,8 +94,10 @@ impl ControllerMachine {
                 }
                 fx.push(Effect::Stopped);
             }
-            Message::Checkpointed { .. } => self.controller.checkpointed(self.cut),
-            Message::Written { .. } | Message::CheckpointFailed { .. } | Message::Space { .. } => {}
+            Message::Written { .. }
+            | Message::Checkpointed { .. }
+            | Message::CheckpointFailed { .. }
+            | Message::Space { .. } => {}
             other => unreachable!("{other:?} is not for the controller"),
         }
     }

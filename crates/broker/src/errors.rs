@@ -56,5 +56,8 @@ pub(crate) fn of_command(error: &CommandError) -> ErrorCode {
         CommandError::InvalidAssignment(_) => ErrorCode::InvalidReplicaAssignment,
         CommandError::UnknownTopic(_) => ErrorCode::UnknownTopicId,
         CommandError::Limit(_) => ErrorCode::PolicyViolation,
+        CommandError::NoProducerIds => ErrorCode::UnknownServerError,
+        CommandError::NotController => ErrorCode::NotController,
+        CommandError::Busy => ErrorCode::RequestTimedOut,
     }
 }

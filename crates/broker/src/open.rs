@@ -94,7 +94,7 @@ pub fn open(
         }
     }
     let controller = Controller::new(options.node_id, metadata_seed, recovered.metadata)
-        .map_err(RecoveryError::Metadata)?;
+        .map_err(|error| RecoveryError::Metadata(error.to_string()))?;
     let shards = shards(
         &options,
         &identity,

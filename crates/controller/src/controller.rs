@@ -1,323 +1,202 @@
 //! The controller: commands in, records committed by the quorum, answers out.
 //!
 //! Invariants:
-//! - `ahead` is the image with every proposal folded in; a command is checked against it, so that two under way cannot collide.
-//! - A command is answered after the entry that holds its records was published.
+//! - `proposed` is the committed image with every proposal folded in. Commands are planned on it, so that two that are under way
+//!   cannot contradict each other.
+//! - A command is answered after the records were published that it was planned on, its own among them. So whoever has an answer
+//!   finds in the published image what the answer says.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use wiber_model::{BrokerId, Rng};
 
-use crate::command::{Command, CommandError, CommandResult, carry_out};
+use crate::command::{Command, CommandError, CommandResult, LimitError};
 use crate::image::ClusterImage;
-use crate::quorum::{FrameError, LogEntry, Quorum, QuorumFrame, QuorumLog, Vote};
-use crate::record::{MetadataOffset, MetadataRecord, RecordError};
-
-/// The version of a checkpoint's section.
-const SECTION_VERSION: u16 = 1;
+use crate::plan::{Plan, plan};
+use crate::quorum::{LogEntry, MAX_ENTRY_BYTES, ProposeError, Quorum, voter_id};
+use crate::record::{MetadataOffset, MetadataRecord};
+use crate::recovered::{Recovered, RecoveredError, fold};
 
 /// What happens to the controller.
 #[derive(Debug)]
 pub enum ControllerEvent {
-    /// A change is asked for.
+    /// A change is asked for. It is answered by exactly one [`ControllerEffect::Reply`].
     Command {
         /// Comes back with the answer.
         id: u64,
         /// The change.
         command: Command,
     },
-    /// So many of the controller's frames, counted from the start, are durable.
+    /// So many of the frames that [`ControllerEffect::Append`] handed out are durable.
     Durable {
-        /// How many.
+        /// How many, counted from the start.
         frames: u64,
     },
 }
 
-/// What the controller wants.
+/// What the controller wants. The order counts: frames go to the write-ahead log before anything that follows them here.
 #[derive(Debug)]
 pub enum ControllerEffect {
-    /// Frames for the WAL.
+    /// Frames for the write-ahead log, to be synced whatever topics may do (S6).
     Append(Vec<Bytes>),
-    /// Records are committed.
+    /// An entry's records are committed: every shard is to fold them in, all at this offset.
     Publish {
-        /// The offset of their entry.
+        /// The entry.
         offset: MetadataOffset,
-        /// In order.
+        /// Its records, in order.
         records: Arc<[MetadataRecord]>,
     },
-    /// Answers a command, after its records were published.
+    /// Answers a command; what it changed was published.
     Reply {
         /// As the command had it.
         id: u64,
         /// The answer.
         result: Result<CommandResult, CommandError>,
     },
-    /// The metadata cannot be trusted.
+    /// The metadata log holds what cannot be: the broker must stop.
     Fatal(String),
 }
 
-/// Why metadata cannot be recovered.
-#[derive(Debug, thiserror::Error)]
-pub enum RecoveredError {
-    /// The checkpoint's section is of another format.
-    #[error("the checkpoint's metadata have format {0}, which this release does not read")]
-    Version(u16),
-    /// The checkpoint's section ends in the middle.
-    #[error("the checkpoint's metadata are cut short")]
-    Short,
-    /// A record cannot be read.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-    /// A frame cannot be read.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// Entries are missing.
-    #[error(
-        "entries of the metadata log are missing before entry {0}: the write-ahead log and the checkpoint do not belong together, or one of them was lost"
-    )]
-    Gap(u64),
-}
-
-impl From<bytes::TryGetError> for RecoveredError {
-    fn from(_: bytes::TryGetError) -> RecoveredError {
-        RecoveredError::Short
-    }
-}
-
-/// The metadata as a disk had them.
-#[derive(Debug)]
-pub struct Recovered {
-    image: ClusterImage,
-    log: QuorumLog,
-}
-
-impl Recovered {
-    /// Folds a checkpoint's section and the frames behind it.
-    ///
-    /// # Errors
-    /// As [`RecoveredError`] says.
-    pub fn new(section: Option<Bytes>, frames: Vec<Bytes>) -> Result<Recovered, RecoveredError> {
-        let (mut image, mut log) = match section {
-            Some(section) => decode_section(section)?,
-            None => (ClusterImage::default(), QuorumLog::default()),
-        };
-        for frame in frames {
-            let frame = QuorumFrame::decode(frame)?;
-            let index = match &frame {
-                QuorumFrame::Entry(entry) => entry.index,
-                QuorumFrame::Vote(_) => 0,
-            };
-            // The engine's log starts behind entry 1.
-            if log.snapshot_index == 0 {
-                log.snapshot_index = 1;
-                log.snapshot_term = 1;
-            }
-            if !log.replay(frame) {
-                return Err(RecoveredError::Gap(index));
-            }
-        }
-        let committed = log.vote.commit;
-        for entry in log.entries.iter().filter(|entry| entry.index <= committed) {
-            apply(&mut image, entry)?;
-        }
-        Ok(Recovered { image, log })
-    }
-
-    /// The image as of the last entry that is known to be committed.
-    #[must_use]
-    pub fn image(&self) -> &ClusterImage {
-        &self.image
-    }
-}
-
-/// The controller of a quorum of one.
+/// The metadata controller of a node.
 #[derive(Debug)]
 pub struct Controller {
     quorum: Quorum,
-    image: ClusterImage,
-    ahead: ClusterImage,
+    committed: ClusterImage,
+    proposed: ClusterImage,
     rng: Rng,
-    replies: VecDeque<(u64, u64, CommandResult)>,
+    /// Answers, each with the offset that must be published before; the offsets never fall.
+    replies: VecDeque<Reply>,
+}
+
+#[derive(Debug)]
+struct Reply {
+    after: MetadataOffset,
+    id: u64,
+    result: Result<CommandResult, CommandError>,
 }
 
 impl Controller {
-    /// The controller of `node` over recovered metadata.
+    /// The controller of `node` over recovered metadata. It leads the quorum from its first step on.
     ///
     /// # Errors
-    /// In words, if the quorum's log makes no sense.
-    pub fn new(node: BrokerId, rng: Rng, recovered: Recovered) -> Result<Controller, String> {
+    /// If the metadata are another node's.
+    pub fn new(
+        node: BrokerId,
+        mut rng: Rng,
+        recovered: Recovered,
+    ) -> Result<Controller, RecoveredError> {
+        let voter = voter_id(node).ok_or(RecoveredError::NodeId(node.0))?;
         let Recovered { image, log } = recovered;
-        let quorum = Quorum::new(node, &log, image.offset().0)?;
-        let mut ahead = image.clone();
-        // What is durable and not known to be committed will be: this is a quorum of one.
-        for entry in log
-            .entries
-            .iter()
-            .filter(|entry| entry.index > image.offset().0)
-        {
-            apply(&mut ahead, entry).map_err(|error| error.to_string())?;
+        if let Some(owner) = log.voters.iter().find(|owner| **owner != voter) {
+            return Err(RecoveredError::Owner {
+                owner: owner - 1,
+                node: node.0,
+            });
         }
+        let quorum = Quorum::new(voter, log, &mut rng);
+        // A term is never used twice, so that not even two starts with one seed draw the same topic ids.
+        let rng = Rng::new(rng.next_u64() ^ quorum.term());
+        // The leader has begun its term with an entry that says nothing. Commands come behind it.
+        let mut proposed = image.clone();
+        proposed.advance(MetadataOffset(quorum.next_index() - 1));
         Ok(Controller {
             quorum,
-            image,
-            ahead,
+            proposed,
+            committed: image,
             rng,
             replies: VecDeque::new(),
         })
     }
 
-    /// What is committed.
+    /// What is committed; all but what recovery brought was published.
     #[must_use]
     pub fn image(&self) -> &ClusterImage {
-        &self.image
+        &self.committed
     }
 
-    /// Takes one event.
+    /// Takes one event. A quorum of one needs no clock.
     pub fn step(&mut self, event: ControllerEvent, fx: &mut Vec<ControllerEffect>) {
         match event {
-            ControllerEvent::Command { id, command } => self.command(id, command, fx),
+            ControllerEvent::Command { id, command } => self.command(id, command),
             ControllerEvent::Durable { frames } => self.quorum.durable(frames),
         }
-        self.settle(fx);
-    }
-
-    /// What a checkpoint keeps of the metadata.
-    #[must_use]
-    pub fn checkpoint_section(&self) -> Bytes {
-        let log = self.quorum.log();
-        let mut out = BytesMut::new();
-        out.put_u16(SECTION_VERSION);
-        out.put_u64(log.snapshot_index);
-        out.put_u64(log.snapshot_term);
-        out.put_u64(log.vote.term);
-        out.put_u64(log.vote.vote);
-        out.put_u64(log.vote.commit);
-        let records = self.image.to_records();
-        out.put_u32(records.len() as u32);
-        for (offset, record) in records {
-            out.put_u64(offset.0);
-            record.put(&mut out);
-        }
-        out.put_u32(log.entries.len() as u32);
-        for entry in log.entries {
-            out.put_u64(entry.index);
-            out.put_u64(entry.term);
-            out.put_u32(entry.data.len() as u32);
-            out.put_slice(&entry.data);
-        }
-        out.freeze()
-    }
-
-    /// A checkpoint whose section was taken at `offset` is durable: the entries that it stands for can be forgotten.
-    pub fn checkpointed(&mut self, offset: MetadataOffset) {
-        self.quorum.compact(offset.0);
-    }
-
-    /// Checks the image's invariants.
-    ///
-    /// # Panics
-    /// If one does not hold: a bug.
-    pub fn validate(&self) {
-        self.image.validate();
-        self.ahead.validate();
-        assert!(self.image.offset() <= self.ahead.offset());
-    }
-
-    fn command(&mut self, id: u64, command: Command, fx: &mut Vec<ControllerEffect>) {
-        let (records, result) = carry_out(&self.ahead, command, &mut self.rng);
-        if records.is_empty() && self.replies.is_empty() {
-            fx.push(ControllerEffect::Reply {
-                id,
-                result: Ok(result),
-            });
-            return;
-        }
-        // A command that changes nothing still waits for those before it: it was checked against what they do.
-        if records.is_empty() {
-            let index = self.ahead.offset().0;
-            self.replies.push_back((index, id, result));
-            return;
-        }
-        match self.quorum.propose(&MetadataRecord::encode_all(&records)) {
-            Ok(index) => {
-                for record in &records {
-                    self.ahead.apply(MetadataOffset(index), record);
-                }
-                self.replies.push_back((index, id, result));
-            }
-            Err(reason) => fx.push(ControllerEffect::Fatal(format!(
-                "the metadata quorum takes no proposal: {reason}"
-            ))),
-        }
-    }
-
-    fn settle(&mut self, fx: &mut Vec<ControllerEffect>) {
         let progress = self.quorum.progress();
         if !progress.frames.is_empty() {
             fx.push(ControllerEffect::Append(progress.frames));
         }
         for entry in progress.committed {
-            match apply(&mut self.image, &entry) {
-                Ok(records) if records.is_empty() => {}
-                Ok(records) => fx.push(ControllerEffect::Publish {
-                    offset: MetadataOffset(entry.index),
-                    records: records.into(),
-                }),
-                Err(error) => fx.push(ControllerEffect::Fatal(error.to_string())),
-            }
+            self.publish(&entry, fx);
         }
-        let committed = self.image.offset().0;
-        while let Some((_, id, result)) = self.replies.pop_front_if(|reply| reply.0 <= committed) {
+        let published = self.committed.offset();
+        while let Some(reply) = self.replies.pop_front_if(|reply| reply.after <= published) {
             fx.push(ControllerEffect::Reply {
-                id,
-                result: Ok(result),
+                id: reply.id,
+                result: reply.result,
             });
         }
     }
-}
 
-fn apply(image: &mut ClusterImage, entry: &LogEntry) -> Result<Vec<MetadataRecord>, RecordError> {
-    let offset = MetadataOffset(entry.index);
-    let records = MetadataRecord::decode_all(entry.data.clone())?;
-    for record in &records {
-        image.apply(offset, record);
+    /// What a checkpoint keeps of the metadata: all that the frames handed out so far say. [`Recovered::new`] reads it.
+    #[must_use]
+    pub fn checkpoint_section(&self) -> Bytes {
+        Recovered::encode_section(&self.committed, self.quorum.log())
     }
-    image.advance(offset);
-    Ok(records)
-}
 
-fn decode_section(mut bytes: Bytes) -> Result<(ClusterImage, QuorumLog), RecoveredError> {
-    let version = bytes.try_get_u16()?;
-    if version != SECTION_VERSION {
-        return Err(RecoveredError::Version(version));
+    /// Checks the invariants.
+    ///
+    /// # Panics
+    /// If one does not hold: a bug.
+    pub fn validate(&self) {
+        self.committed.validate();
+        self.proposed.validate();
+        self.proposed.validate_after(&self.committed);
+        assert_eq!(self.committed.offset().0, self.quorum.log().base.index);
+        assert!(self.proposed.offset().0 <= self.quorum.log().last().index);
+        assert!(
+            self.replies
+                .iter()
+                .all(|reply| reply.after > self.committed.offset()),
+            "an answer was kept back"
+        );
     }
-    let mut log = QuorumLog {
-        snapshot_index: bytes.try_get_u64()?,
-        snapshot_term: bytes.try_get_u64()?,
-        entries: Vec::new(),
-        vote: Vote {
-            term: bytes.try_get_u64()?,
-            vote: bytes.try_get_u64()?,
-            commit: bytes.try_get_u64()?,
-        },
-    };
-    let mut image = ClusterImage::default();
-    for _ in 0..bytes.try_get_u32()? {
-        let offset = MetadataOffset(bytes.try_get_u64()?);
-        let record = MetadataRecord::get(&mut bytes)?;
-        image.apply(offset, &record);
+
+    fn command(&mut self, id: u64, command: Command) {
+        let result = self.propose(command);
+        // An answer that says that nothing is changed may say so because of what a command before it will change.
+        let after = self.proposed.offset();
+        self.replies.push_back(Reply { after, id, result });
     }
-    image.advance(MetadataOffset(log.snapshot_index));
-    for _ in 0..bytes.try_get_u32()? {
-        let (index, term) = (bytes.try_get_u64()?, bytes.try_get_u64()?);
-        let len = bytes.try_get_u32()? as usize;
-        if len > bytes.len() {
-            return Err(RecoveredError::Short);
+
+    fn propose(&mut self, command: Command) -> Result<CommandResult, CommandError> {
+        let offset = MetadataOffset(self.quorum.next_index());
+        let Plan { records, result } = plan(&self.proposed, command, &mut self.rng)?;
+        if records.is_empty() {
+            return Ok(result);
         }
-        let data = bytes.split_to(len);
-        log.entries.push(LogEntry { index, term, data });
+        let data = MetadataRecord::encode_all(&records);
+        if data.len() > MAX_ENTRY_BYTES {
+            return Err(LimitError::EntryBytes(data.len()).into());
+        }
+        self.quorum.propose(data).map_err(|error| match error {
+            ProposeError::NotLeader => CommandError::NotController,
+            ProposeError::Busy => CommandError::Busy,
+        })?;
+        for record in &records {
+            self.proposed.apply(offset, record);
+        }
+        Ok(result)
     }
-    Ok((image, log))
+
+    fn publish(&mut self, entry: &LogEntry, fx: &mut Vec<ControllerEffect>) {
+        match fold(&mut self.committed, entry) {
+            Err(error) => fx.push(ControllerEffect::Fatal(error.to_string())),
+            Ok(records) if records.is_empty() => {}
+            Ok(records) => fx.push(ControllerEffect::Publish {
+                offset: MetadataOffset(entry.index),
+                records: records.into(),
+            }),
+        }
+    }
 }

@@ -1,4 +1,17 @@
 //! The cluster as of a metadata offset: the fold over all records up to it.
+//!
+//! Every broker, and in it every shard, has an image of its own and folds the same records into it; a fold costs what the
+//! record changes.
+//!
+//! Invariants, which [`ClusterImage::validate`] and [`ClusterImage::validate_after`] check:
+//! - No two topics have names that are equal, or differ in dots and underscores alone.
+//! - A partition is led by one of its in-sync replicas, which are among its replicas.
+//! - Offsets, broker epochs, leader epochs, partition epochs and the next producer id never fall, and a partition that changed
+//!   has a higher partition epoch.
+
+mod snapshot;
+
+pub use snapshot::SnapshotError;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,15 +19,15 @@ use std::sync::Arc;
 use wiber_model::{BrokerId, LeaderEpoch, PartitionId, TopicId};
 
 use crate::record::{Listener, MetadataOffset, MetadataRecord};
-use crate::topic_name::collision_key;
+use crate::topic_name::{collision_key, is_valid_topic_name};
 
 /// Who has a partition, and who leads it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartitionState {
     /// The brokers that hold it, the preferred leader first.
-    pub replicas: Vec<BrokerId>,
-    /// Those that are in sync.
-    pub isr: Vec<BrokerId>,
+    pub replicas: Arc<[BrokerId]>,
+    /// Those of them that are in sync.
+    pub isr: Arc<[BrokerId]>,
     /// The leader.
     pub leader: BrokerId,
     /// The leader's term.
@@ -39,11 +52,11 @@ pub struct TopicState {
 /// A broker that is, or was, part of the cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Registration {
-    /// Its start, drawn by it.
+    /// Drawn by it when it started.
     pub incarnation: [u8; 16],
-    /// Its data directory.
+    /// The identity of its data directory.
     pub directory: [u8; 16],
-    /// The offset of its registration (R9).
+    /// Its broker epoch: the offset of this registration (R9).
     pub epoch: MetadataOffset,
     /// Where it listens.
     pub listeners: Vec<Listener>,
@@ -51,34 +64,94 @@ pub struct Registration {
     pub rack: Option<String>,
 }
 
-/// The cluster.
+/// The cluster. A clone shares the topics until either changes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ClusterImage {
     offset: MetadataOffset,
     brokers: BTreeMap<BrokerId, Registration>,
     topics: BTreeMap<TopicId, Arc<TopicState>>,
-    ids: BTreeMap<String, TopicId>,
-    collisions: BTreeMap<String, TopicId>,
+    /// The topics by the collision keys of their names, which tell them apart as well as the names do.
+    by_key: BTreeMap<String, TopicId>,
+    partition_count: usize,
     next_producer_id: i64,
 }
 
+/// Why a record does not fit the image.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ImageError {
+    /// It comes before what is folded in.
+    #[error("it has offset {record}, and the image has come to {image}")]
+    Offset {
+        /// The record's offset.
+        record: MetadataOffset,
+        /// The image's.
+        image: MetadataOffset,
+    },
+    /// The id that it gives to a topic is another's, or is reserved.
+    #[error("the topic id {0} is in use or reserved")]
+    TopicId(TopicId),
+    /// The name that it gives to a topic is another's, or collides with it, or is not valid.
+    #[error("the topic name '{0}' is in use, collides with another or is not valid")]
+    TopicName(String),
+    /// It names a topic that is not there.
+    #[error("there is no topic with the id {0}")]
+    UnknownTopic(TopicId),
+    /// A partition's replicas are none, or name a broker twice, or its leader is not in sync.
+    #[error("the replicas of partition {0} cannot be")]
+    Replicas(PartitionId),
+    /// It makes a topic of no partitions, or of more than can be numbered.
+    #[error("a topic of {0} partitions cannot be")]
+    Partitions(usize),
+    /// It takes producer ids back that were given out.
+    #[error("the next producer id would fall to {0}")]
+    ProducerIds(i64),
+}
+
+impl PartitionState {
+    /// The state of a new partition: led by its first replica, and all are in sync.
+    #[must_use]
+    pub fn new(replicas: &Arc<[BrokerId]>) -> PartitionState {
+        PartitionState {
+            replicas: Arc::clone(replicas),
+            isr: Arc::clone(replicas),
+            leader: replicas[0],
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: 0,
+        }
+    }
+
+    /// Whether no replica is named twice, the in-sync ones are among the replicas, and the leader among those.
+    fn is_consistent(&self) -> bool {
+        let repeats = |(i, id): (usize, &BrokerId)| self.replicas[..i].contains(id);
+        !self.replicas.iter().enumerate().any(repeats)
+            && self.isr.iter().all(|id| self.replicas.contains(id))
+            && self.isr.contains(&self.leader)
+    }
+}
+
 impl ClusterImage {
-    /// How far the image goes.
+    /// How far the log is folded in.
     #[must_use]
     pub fn offset(&self) -> MetadataOffset {
         self.offset
     }
 
-    /// The brokers.
-    pub fn brokers(&self) -> impl Iterator<Item = (BrokerId, &Registration)> {
+    /// The brokers, by id.
+    pub fn brokers(&self) -> impl ExactSizeIterator<Item = (BrokerId, &Registration)> {
         self.brokers
             .iter()
             .map(|(id, registration)| (*id, registration))
     }
 
-    /// The topics, by name.
+    /// A broker.
+    #[must_use]
+    pub fn broker(&self, id: BrokerId) -> Option<&Registration> {
+        self.brokers.get(&id)
+    }
+
+    /// The topics, in the order of their names, where a dot counts as an underscore.
     pub fn topics(&self) -> impl Iterator<Item = &TopicState> {
-        self.ids.values().filter_map(|id| self.topic_by_id(*id))
+        self.by_key.values().map(|id| &*self.topics[id])
     }
 
     /// How many topics there are.
@@ -87,25 +160,32 @@ impl ClusterImage {
         self.topics.len()
     }
 
+    /// How many partitions all topics have together.
+    #[must_use]
+    pub fn partition_count(&self) -> usize {
+        self.partition_count
+    }
+
     /// The topic of that name.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<&TopicState> {
-        self.topic_by_id(*self.ids.get(name)?)
+        self.colliding(name).filter(|topic| topic.name == name)
     }
 
     /// The topic of that id.
     #[must_use]
     pub fn topic_by_id(&self, id: TopicId) -> Option<&TopicState> {
-        self.topics.get(&id).map(AsRef::as_ref)
+        self.topics.get(&id).map(|topic| &**topic)
     }
 
-    /// The topic whose name collides with `name`, or is it.
+    /// The topic because of which none can be called `name`: it has this name, or one that differs in dots and underscores
+    /// alone.
     #[must_use]
     pub fn colliding(&self, name: &str) -> Option<&TopicState> {
-        self.topic_by_id(*self.collisions.get(&collision_key(name))?)
+        self.topic_by_id(*self.by_key.get(&*collision_key(name))?)
     }
 
-    /// A partition's state.
+    /// A partition.
     #[must_use]
     pub fn partition(&self, partition: PartitionId) -> Option<&PartitionState> {
         let topic = self.topics.get(&partition.topic)?;
@@ -120,9 +200,31 @@ impl ClusterImage {
         self.next_producer_id
     }
 
-    /// Folds in a record of the entry at `offset`.
+    /// Folds in a committed record of the entry at `offset`.
+    ///
+    /// # Panics
+    /// If it does not fit: records are checked against an image before they enter the log, so this is a bug.
     pub fn apply(&mut self, offset: MetadataOffset, record: &MetadataRecord) {
-        self.offset = offset;
+        if let Err(error) = self.try_apply(offset, record) {
+            panic!("the metadata record {record:?} at offset {offset} does not fit: {error}");
+        }
+    }
+
+    /// Folds in a record of the entry at `offset`, which may come from a disk that lies.
+    ///
+    /// # Errors
+    /// As [`ImageError`] says; the image is then as it was.
+    pub fn try_apply(
+        &mut self,
+        offset: MetadataOffset,
+        record: &MetadataRecord,
+    ) -> Result<(), ImageError> {
+        if offset < self.offset {
+            return Err(ImageError::Offset {
+                record: offset,
+                image: self.offset,
+            });
+        }
         match record {
             MetadataRecord::RegisterBroker {
                 id,
@@ -151,97 +253,172 @@ impl ClusterImage {
                     id: *id,
                     name: name.clone(),
                     configs: configs.iter().cloned().collect(),
-                    partitions: partitions.clone(),
+                    partitions: partitions
+                        .iter()
+                        .filter(|partition| !partition.replicas.is_empty())
+                        .map(|partition| PartitionState::new(&partition.replicas))
+                        .collect(),
                 };
-                self.topics.insert(*id, Arc::new(topic));
-                self.ids.insert(name.clone(), *id);
-                self.collisions.insert(collision_key(name), *id);
+                if topic.partitions.len() < partitions.len() {
+                    return Err(ImageError::Replicas(PartitionId {
+                        topic: *id,
+                        partition: topic.partitions.len() as i32,
+                    }));
+                }
+                self.insert_topic(topic)?;
             }
             MetadataRecord::DeleteTopic { id } => {
-                if let Some(topic) = self.topics.remove(id) {
-                    self.ids.remove(&topic.name);
-                    self.collisions.remove(&collision_key(&topic.name));
-                }
+                let topic = self
+                    .topics
+                    .remove(id)
+                    .ok_or(ImageError::UnknownTopic(*id))?;
+                self.by_key.remove(&*collision_key(&topic.name));
+                self.partition_count -= topic.partitions.len();
             }
-            MetadataRecord::ProducerIds { next } => self.next_producer_id = *next,
+            MetadataRecord::ProducerIds { next } => {
+                if *next < self.next_producer_id {
+                    return Err(ImageError::ProducerIds(*next));
+                }
+                self.next_producer_id = *next;
+            }
         }
+        self.offset = offset;
+        Ok(())
     }
 
-    /// Notes that entries up to `offset` are folded in, though they held no record.
-    pub fn advance(&mut self, offset: MetadataOffset) {
-        self.offset = self.offset.max(offset);
-    }
-
-    /// Records that fold into this image, given an empty one. Broker epochs are kept apart: a registration's is the offset of its
-    /// record.
-    #[must_use]
-    pub fn to_records(&self) -> Vec<(MetadataOffset, MetadataRecord)> {
-        let mut records = Vec::new();
-        for (id, broker) in &self.brokers {
-            let record = MetadataRecord::RegisterBroker {
-                id: *id,
-                incarnation: broker.incarnation,
-                directory: broker.directory,
-                listeners: broker.listeners.clone(),
-                rack: broker.rack.clone(),
-            };
-            records.push((broker.epoch, record));
-        }
-        // Topics come after the brokers, whose registrations would begin new epochs.
-        for topic in self.topics() {
-            let record = MetadataRecord::CreateTopic {
-                name: topic.name.clone(),
-                id: topic.id,
-                configs: topic.configs.clone().into_iter().collect(),
-                partitions: topic.partitions.clone(),
-            };
-            records.push((self.offset, record));
-        }
-        let next = self.next_producer_id;
-        records.push((self.offset, MetadataRecord::ProducerIds { next }));
-        records
-    }
-
-    /// Checks that names and ids are one to one, and that every partition is led by an in-sync replica.
+    /// Notes that the entries up to `offset` are folded in, though the last of them held no record.
     ///
     /// # Panics
-    /// If not: a bug.
+    /// If the image is further on already.
+    pub fn advance(&mut self, offset: MetadataOffset) {
+        assert!(
+            self.offset <= offset,
+            "an image at {} cannot go back to {offset}",
+            self.offset
+        );
+        self.offset = offset;
+    }
+
+    /// Checks what must be true of an image at any time.
+    ///
+    /// # Panics
+    /// If something is not: a bug.
     pub fn validate(&self) {
-        assert_eq!(self.topics.len(), self.ids.len());
-        assert_eq!(self.topics.len(), self.collisions.len());
-        for (name, id) in &self.ids {
+        assert_eq!(self.topics.len(), self.by_key.len());
+        for (key, id) in &self.by_key {
+            let topic = &self.topics[id];
+            assert_eq!(topic.id, *id);
+            assert_eq!(
+                collision_key(&topic.name),
+                *key,
+                "{id} is found under another name"
+            );
+            validate_topic(topic);
+        }
+        let partitions = self.topics.values().map(|topic| topic.partitions.len());
+        assert_eq!(partitions.sum::<usize>(), self.partition_count);
+        for (id, broker) in &self.brokers {
             assert!(
-                self.topics
-                    .get(id)
-                    .is_some_and(|topic| topic.name == *name && topic.id == *id)
+                broker.epoch <= self.offset,
+                "broker {id} registered in the future"
             );
         }
-        for partition in self.topics.values().flat_map(|topic| &topic.partitions) {
-            assert!(partition.isr.contains(&partition.leader));
+        assert!(self.next_producer_id >= 0);
+    }
+
+    /// Checks what must be true of an image and an earlier one of the same cluster.
+    ///
+    /// # Panics
+    /// If something is not: a bug.
+    pub fn validate_after(&self, earlier: &ClusterImage) {
+        assert!(self.offset >= earlier.offset, "the offset fell");
+        assert!(
+            self.next_producer_id >= earlier.next_producer_id,
+            "the next producer id fell"
+        );
+        for (id, before) in &earlier.brokers {
+            let now = self.brokers.get(id);
             assert!(
-                partition
-                    .isr
-                    .iter()
-                    .all(|id| partition.replicas.contains(id))
+                now.is_some_and(|now| now.epoch >= before.epoch),
+                "the epoch of broker {id} fell"
             );
+        }
+        for (id, now) in &self.topics {
+            let Some(before) = earlier.topics.get(id) else {
+                continue;
+            };
+            assert_eq!(now.name, before.name, "{id} was given another name");
+            assert!(
+                now.partitions.len() >= before.partitions.len(),
+                "{id} lost partitions"
+            );
+            for (now, before) in now.partitions.iter().zip(&before.partitions) {
+                assert!(now.leader_epoch >= before.leader_epoch, "{id}: {now:?}");
+                assert!(
+                    now == before || now.partition_epoch > before.partition_epoch,
+                    "{id}: {before:?} became {now:?}"
+                );
+            }
         }
     }
 
-    /// R2: a broker that starts begins a new epoch for each partition that it leads.
+    /// Takes in a topic that is in no other's way.
+    fn insert_topic(&mut self, topic: TopicState) -> Result<(), ImageError> {
+        if is_reserved(topic.id) || self.topics.contains_key(&topic.id) {
+            return Err(ImageError::TopicId(topic.id));
+        }
+        if !is_valid_topic_name(&topic.name) || self.colliding(&topic.name).is_some() {
+            return Err(ImageError::TopicName(topic.name));
+        }
+        let count = topic.partitions.len();
+        if count == 0 || i32::try_from(count).is_err() {
+            return Err(ImageError::Partitions(count));
+        }
+        if let Some(wrong) = topic.partitions.iter().position(|p| !p.is_consistent()) {
+            return Err(ImageError::Replicas(PartitionId {
+                topic: topic.id,
+                partition: wrong as i32,
+            }));
+        }
+        self.partition_count += count;
+        let key = collision_key(&topic.name).into_owned();
+        self.by_key.insert(key, topic.id);
+        self.topics.insert(topic.id, Arc::new(topic));
+        Ok(())
+    }
+
+    /// A broker that starts begins a new leader epoch for each partition that it leads (R2).
     fn begin_epochs_of(&mut self, broker: BrokerId) {
         for topic in self.topics.values_mut() {
-            if topic
-                .partitions
-                .iter()
-                .any(|partition| partition.leader == broker)
-            {
-                for partition in &mut Arc::make_mut(topic).partitions {
-                    if partition.leader == broker {
-                        partition.leader_epoch.0 += 1;
-                        partition.partition_epoch += 1;
-                    }
+            if !topic.partitions.iter().any(|p| p.leader == broker) {
+                continue;
+            }
+            for partition in &mut Arc::make_mut(topic).partitions {
+                if partition.leader == broker {
+                    partition.leader_epoch.0 += 1;
+                    partition.partition_epoch += 1;
                 }
             }
         }
+    }
+}
+
+/// Whether Kafka gives an id a meaning of its own: 0 is "none", 1 is the metadata topic.
+pub(crate) fn is_reserved(id: TopicId) -> bool {
+    u128::from_be_bytes(id.0) <= 1
+}
+
+fn validate_topic(topic: &TopicState) {
+    assert!(!is_reserved(topic.id));
+    assert!(is_valid_topic_name(&topic.name));
+    assert!(!topic.partitions.is_empty());
+    for partition in &topic.partitions {
+        assert!(partition.is_consistent(), "{topic:?}");
+        assert!(partition.leader_epoch.0 >= 0, "{topic:?}");
+        // A leader epoch never begins without a partition epoch.
+        assert!(
+            partition.partition_epoch >= partition.leader_epoch.0,
+            "{topic:?}"
+        );
     }
 }

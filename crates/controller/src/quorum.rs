@@ -1,338 +1,211 @@
-//! The Raft engine behind one seam: orders opaque entries, and knows nothing of what is in them.
+//! The Raft engine behind one seam: it orders opaque entries, and knows nothing of what is in them.
 //!
-//! This is the only module that knows the `raft` crate. Entries and hard state go to the WAL in a form of our own; nothing that comes
-//! from outside is ever given to the engine's protobuf code.
+//! This is the only module that knows the `raft` crate (`docs/adr/0001-raft-engine.md`). What goes to the write-ahead log has a
+//! form of our own, and no bytes from outside ever reach the engine's protobuf code.
 //!
 //! Invariants:
-//! - An entry is delivered once, in order, and only when it is durable on a quorum.
-//! - The frames of a step are handed out before what the step committed.
+//! - An entry is delivered once, in order, and only when it is durable on a quorum, which here is this node.
+//! - The frame that says that entries are committed is handed out before, or with, the entries.
+//! - The term rises with each start, and is in the write-ahead log before anything of that term is.
+
+mod frame;
+mod log;
 
 use std::collections::VecDeque;
+use std::fmt;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
-use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Snapshot};
-use raft::storage::{MemStorage, Storage};
-use raft::{Config, RawNode};
-use wiber_model::BrokerId;
+use bytes::Bytes;
+use raft::{Config, RawNode, StateRole};
+use wiber_model::limit::MAX_BATCH_BYTES;
+use wiber_model::{BrokerId, Rng};
 
-const ENTRY: u8 = 1;
-const HARD_STATE: u8 = 2;
-/// Ticks without a leader before an election; a quorum of one campaigns at once and never ticks.
+pub use frame::FrameError;
+pub(crate) use frame::QuorumFrame;
+pub use log::LogError;
+pub(crate) use log::{HardState, LogEntry, LogPosition, QuorumLog};
+
+/// The largest entry, in bytes.
+pub const MAX_ENTRY_BYTES: usize = 8 * 1024 * 1024;
+
+/// The most bytes of entries that are proposed and not yet committed; one entry of any size always fits.
+pub const MAX_IN_FLIGHT_BYTES: usize = 32 * 1024 * 1024;
+
+/// The most bytes of entries that are delivered at once; one entry of any size always is.
+const MAX_DELIVERY_BYTES: u64 = 1024 * 1024;
+
+/// Ticks of the engine's clock without a leader after which a voter campaigns, at the earliest, and at the latest twice as many.
+/// A quorum of one campaigns at once, and its clock stands still.
 const ELECTION_TICKS: usize = 10;
-const HEARTBEAT_TICKS: usize = 3;
+const HEARTBEAT_TICKS: usize = 2;
 
-/// An entry of the metadata log.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogEntry {
-    /// Its position.
-    pub index: u64,
-    /// The term of the leader that proposed it.
-    pub term: u64,
-    /// What it says; empty for a leader's first.
-    pub data: Bytes,
+// A frame of the write-ahead log can be as large as the largest batch.
+const _: () = assert!(MAX_ENTRY_BYTES + frame::ENTRY_HEADER_BYTES <= MAX_BATCH_BYTES);
+
+/// This node's part in the quorum.
+pub(crate) struct Quorum {
+    node: RawNode<QuorumLog>,
+    /// Frames that are not handed out yet.
+    frames: Vec<Bytes>,
+    /// How many frames were handed out.
+    handed_out: u64,
+    /// The engine's steps that wait to be durable, each with the number of frames that must be.
+    writing: VecDeque<(u64, u64)>,
 }
 
-/// What a node must not forget.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Vote {
-    /// The term.
-    pub term: u64,
-    /// Whom it voted for in it.
-    pub vote: u64,
-    /// Up to where entries are known to be committed.
-    pub commit: u64,
-}
-
-/// A frame of the WAL.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum QuorumFrame {
-    /// An entry. It replaces one of the same index, and all behind it.
-    Entry(LogEntry),
-    /// The node's state.
-    Vote(Vote),
-}
-
-/// Why a frame cannot be read.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum FrameError {
-    /// It ends in the middle.
-    #[error("a frame of the metadata quorum is cut short")]
-    Short,
-    /// A newer release wrote it.
-    #[error(
-        "a frame of the metadata quorum has type {0}, which is not known to this release; start the release that wrote it"
-    )]
-    Unknown(u8),
-}
-
-impl From<TryGetError> for FrameError {
-    fn from(_: TryGetError) -> FrameError {
-        FrameError::Short
-    }
-}
-
-impl QuorumFrame {
-    /// The frame's bytes.
-    #[must_use]
-    pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::new();
-        match self {
-            QuorumFrame::Entry(entry) => {
-                out.put_u8(ENTRY);
-                out.put_u64(entry.index);
-                out.put_u64(entry.term);
-                out.put_slice(&entry.data);
-            }
-            QuorumFrame::Vote(vote) => {
-                out.put_u8(HARD_STATE);
-                out.put_u64(vote.term);
-                out.put_u64(vote.vote);
-                out.put_u64(vote.commit);
-            }
-        }
-        out.freeze()
-    }
-
-    /// Reads a frame.
-    ///
-    /// # Errors
-    /// As [`FrameError`] says.
-    pub fn decode(mut bytes: Bytes) -> Result<QuorumFrame, FrameError> {
-        match bytes.try_get_u8()? {
-            ENTRY => Ok(QuorumFrame::Entry(LogEntry {
-                index: bytes.try_get_u64()?,
-                term: bytes.try_get_u64()?,
-                data: bytes,
-            })),
-            HARD_STATE => Ok(QuorumFrame::Vote(Vote {
-                term: bytes.try_get_u64()?,
-                vote: bytes.try_get_u64()?,
-                commit: bytes.try_get_u64()?,
-            })),
-            kind => Err(FrameError::Unknown(kind)),
-        }
-    }
-}
-
-/// The log as recovery found it: a snapshot stands for the entries up to `snapshot_index`.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct QuorumLog {
-    /// The last entry that the snapshot stands for.
-    pub snapshot_index: u64,
-    /// Its term.
-    pub snapshot_term: u64,
-    /// The entries behind it.
-    pub entries: Vec<LogEntry>,
-    /// The node's state.
-    pub vote: Vote,
-}
-
-impl QuorumLog {
-    /// Adds a frame. Returns false if entries before it are missing.
-    pub fn replay(&mut self, frame: QuorumFrame) -> bool {
-        match frame {
-            QuorumFrame::Vote(vote) => self.vote = vote,
-            QuorumFrame::Entry(entry) => {
-                let next = self.snapshot_index + 1 + self.entries.len() as u64;
-                if entry.index > next {
-                    return false;
-                }
-                if entry.index > self.snapshot_index {
-                    self.entries
-                        .truncate((entry.index - self.snapshot_index - 1) as usize);
-                    self.entries.push(entry);
-                }
-            }
-        }
-        true
-    }
-}
-
-/// What a step of the quorum came to.
+/// What the quorum has come to.
 #[derive(Debug, Default)]
-pub struct Progress {
-    /// For the WAL, before anything else.
+pub(crate) struct Progress {
+    /// Frames for the write-ahead log; they go there before `committed` has any effect.
     pub frames: Vec<Bytes>,
-    /// Entries that are committed now.
+    /// Entries that are committed, in order.
     pub committed: Vec<LogEntry>,
 }
 
-/// This node's part in the quorum.
-pub struct Quorum {
-    node: RawNode<MemStorage>,
-    storage: MemStorage,
-    /// Frames handed out since the start.
-    frames: u64,
-    /// The engine's numbers of what is being written, and the frames that must be durable for them.
-    writing: VecDeque<(u64, u64)>,
-    applied: u64,
+/// Why an entry is not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProposeError {
+    /// This node does not lead.
+    NotLeader,
+    /// [`MAX_IN_FLIGHT_BYTES`] wait to be committed.
+    Busy,
 }
 
-impl std::fmt::Debug for Quorum {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Quorum {{ term {}, applied {} }}",
-            self.node.raft.term, self.applied
-        )
-    }
+/// The engine's id of a broker, whose own is not negative: the engine takes 0 for "nobody".
+pub(crate) fn voter_id(broker: BrokerId) -> Option<u64> {
+    u64::try_from(broker.0).ok().map(|id| id + 1)
 }
 
 impl Quorum {
-    /// A quorum of one over a recovered log whose entries up to `applied` are folded in. It leads at once.
-    ///
-    /// # Errors
-    /// In words, if the engine refuses the log.
-    pub fn new(id: BrokerId, log: &QuorumLog, applied: u64) -> Result<Quorum, String> {
-        // The engine has no node 0.
-        let id = id.0 as u64 + 1;
-        let storage = MemStorage::new();
-        let conf_state = ConfState::from((vec![id], vec![]));
-        let mut entries: Vec<Entry> = log.entries.iter().map(to_engine).collect();
-        {
-            let mut core = storage.wl();
-            let mut snapshot = Snapshot::default();
-            // The engine wants a log that starts behind something: an empty one starts behind entry 1 of term 1.
-            snapshot.mut_metadata().index = log.snapshot_index.max(1);
-            snapshot.mut_metadata().term = log.snapshot_term.max(1);
-            *snapshot.mut_metadata().mut_conf_state() = conf_state;
-            core.apply_snapshot(snapshot)
-                .map_err(|error| error.to_string())?;
-            entries.retain(|entry| entry.index > log.snapshot_index.max(1));
-            core.append(&entries).map_err(|error| error.to_string())?;
-            let state = HardState {
-                term: log.vote.term.max(1),
-                vote: log.vote.vote,
-                commit: log.vote.commit.max(log.snapshot_index).max(1),
-                ..HardState::default()
-            };
-            core.set_hardstate(state);
+    /// Takes up a log whose entries are all folded in; one that names no voters is new, and gets this node for its only one. The
+    /// node campaigns at once: it is the leader before it has handed out a frame.
+    pub fn new(voter: u64, mut log: QuorumLog, rng: &mut Rng) -> Quorum {
+        let mut frames = Vec::new();
+        if log.voters.is_empty() {
+            log.voters = vec![voter];
+            frames.push(QuorumFrame::Voters(log.voters.clone()).encode());
         }
         let config = Config {
-            id,
+            id: voter,
+            applied: log.base.index,
             election_tick: ELECTION_TICKS,
             heartbeat_tick: HEARTBEAT_TICKS,
-            applied: applied.max(1),
             pre_vote: true,
+            check_quorum: true,
+            max_uncommitted_size: MAX_IN_FLIGHT_BYTES as u64,
+            max_committed_size_per_ready: MAX_DELIVERY_BYTES,
             ..Config::default()
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let mut node =
-            RawNode::new(&config, storage.clone(), &logger).map_err(|error| error.to_string())?;
-        node.campaign().map_err(|error| error.to_string())?;
-        Ok(Quorum {
+        let mut node = RawNode::new(&config, log, &logger)
+            .unwrap_or_else(|error| panic!("the raft engine refuses its configuration: {error}"));
+        if let Err(error) = node.campaign() {
+            panic!("the raft engine refuses to campaign: {error}");
+        }
+        // The engine drew from a generator of its own, which no seed repeats.
+        let timeout = ELECTION_TICKS as u64 + rng.below(ELECTION_TICKS as u64);
+        node.raft.set_randomized_election_timeout(timeout as usize);
+        Quorum {
             node,
-            storage,
-            frames: 0,
+            frames,
+            handed_out: 0,
             writing: VecDeque::new(),
-            applied: applied.max(1),
-        })
-    }
-
-    /// Proposes an entry. Returns its index.
-    ///
-    /// # Errors
-    /// In words, if this node does not lead.
-    pub fn propose(&mut self, data: &Bytes) -> Result<u64, String> {
-        self.node
-            .propose(Vec::new(), data.to_vec())
-            .map_err(|error| error.to_string())?;
-        Ok(self.node.raft.raft_log.last_index())
-    }
-
-    /// So many frames, counted from the start, are durable.
-    pub fn durable(&mut self, frames: u64) {
-        while let Some((number, _)) = self.writing.pop_front_if(|(_, needed)| *needed <= frames) {
-            self.node.on_persist_ready(number);
         }
     }
 
-    /// Takes what the engine has ready.
+    /// The term, which no earlier start had.
+    pub fn term(&self) -> u64 {
+        self.node.raft.term
+    }
+
+    /// The index that the next entry gets.
+    pub fn next_index(&self) -> u64 {
+        self.node.raft.raft_log.last_index() + 1
+    }
+
+    /// Proposes an entry, which gets the index that [`Quorum::next_index`] said. It is no larger than [`MAX_ENTRY_BYTES`].
+    pub fn propose(&mut self, data: Bytes) -> Result<(), ProposeError> {
+        assert!(data.len() <= MAX_ENTRY_BYTES);
+        let leads = self.node.raft.state == StateRole::Leader;
+        match self.node.propose(Vec::new(), data.into()) {
+            Ok(()) => Ok(()),
+            Err(_) if leads => Err(ProposeError::Busy),
+            Err(_) => Err(ProposeError::NotLeader),
+        }
+    }
+
+    /// So many of the frames that were handed out are durable.
+    pub fn durable(&mut self, frames: u64) {
+        while let Some((step, _)) = self.writing.pop_front_if(|(_, needed)| *needed <= frames) {
+            self.node.on_persist_ready(step);
+        }
+    }
+
+    /// Takes from the engine what it has.
     pub fn progress(&mut self) -> Progress {
-        let mut progress = Progress::default();
+        let mut committed = Vec::new();
         while self.node.has_ready() {
             let mut ready = self.node.ready();
-            if !ready.entries().is_empty() {
-                let entries = ready.take_entries();
-                for entry in &entries {
-                    progress
-                        .frames
-                        .push(QuorumFrame::Entry(from_engine(entry)).encode());
-                }
-                if let Err(error) = self.storage.wl().append(&entries) {
-                    panic!("the engine's own entries do not continue its log: {error}");
-                }
-            }
+            // The vote and the term come first: nothing of a term may be on the disk that does not have the term.
             if let Some(state) = ready.hs() {
-                progress
-                    .frames
-                    .push(QuorumFrame::Vote(vote_of(state)).encode());
-                self.storage.wl().set_hardstate(state.clone());
+                let state = HardState::from(state);
+                self.node.mut_store().hard_state = state;
+                self.frames.push(QuorumFrame::HardState(state).encode());
             }
-            for entry in ready.take_committed_entries() {
-                self.applied = entry.index;
-                progress.committed.push(from_engine(&entry));
+            let entries = ready.take_entries();
+            self.node.mut_store().append(&entries);
+            for entry in entries {
+                self.frames.push(QuorumFrame::Entry(entry.into()).encode());
             }
-            self.writing
-                .push_back((ready.number(), self.frames + progress.frames.len() as u64));
+            let delivered = ready.take_committed_entries();
+            let step = ready.number();
             self.node.advance_append_async(ready);
-            self.node.advance_apply_to(self.applied);
+            if let Some(last) = delivered.last() {
+                self.node.advance_apply_to(last.index);
+                self.node.mut_store().compact(last.index);
+            }
+            committed.extend(delivered.into_iter().map(LogEntry::from));
+            let needed = self.handed_out + self.frames.len() as u64;
+            self.writing.push_back((step, needed));
         }
-        self.frames += progress.frames.len() as u64;
-        progress
-    }
-
-    /// The log as a checkpoint keeps it, with a snapshot standing for all that is applied.
-    #[must_use]
-    pub fn log(&self) -> QuorumLog {
-        let log = &self.node.raft.raft_log;
-        let term = log.term(self.applied).unwrap_or(1);
-        let behind = log.slice(
-            self.applied + 1,
-            log.last_index() + 1,
-            None,
-            raft::GetEntriesContext::empty(false),
-        );
-        QuorumLog {
-            snapshot_index: self.applied,
-            snapshot_term: term,
-            entries: behind.unwrap_or_default().iter().map(from_engine).collect(),
-            vote: vote_of(&self.node.raft.hard_state()),
+        self.handed_out += self.frames.len() as u64;
+        Progress {
+            frames: std::mem::take(&mut self.frames),
+            committed,
         }
     }
 
-    /// Forgets entries that a durable checkpoint stands for.
-    pub fn compact(&mut self, upto: u64) {
-        let first = self.storage.first_index().unwrap_or(upto);
-        if upto > first
-            && let Err(error) = self.storage.wl().compact(upto)
-        {
-            panic!("entries up to {upto} are applied and can be forgotten: {error}");
+    /// The log as all frames that were handed out leave it.
+    pub fn log(&self) -> &QuorumLog {
+        self.node.store()
+    }
+}
+
+impl fmt::Debug for Quorum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quorum")
+            .field("log", self.log())
+            .field("handed_out", &self.handed_out)
+            .field("writing", &self.writing)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<raft::eraftpb::Entry> for LogEntry {
+    fn from(entry: raft::eraftpb::Entry) -> LogEntry {
+        LogEntry {
+            index: entry.index,
+            term: entry.term,
+            data: entry.data,
         }
     }
 }
 
-fn vote_of(state: &HardState) -> Vote {
-    Vote {
-        term: state.term,
-        vote: state.vote,
-        commit: state.commit,
-    }
-}
-
-fn to_engine(entry: &LogEntry) -> Entry {
-    let mut out = Entry::default();
-    out.set_entry_type(EntryType::EntryNormal);
-    out.index = entry.index;
-    out.term = entry.term;
-    out.data = entry.data.to_vec().into();
-    out
-}
-
-fn from_engine(entry: &Entry) -> LogEntry {
-    LogEntry {
-        index: entry.index,
-        term: entry.term,
-        data: Bytes::copy_from_slice(&entry.data),
+impl From<&raft::eraftpb::HardState> for HardState {
+    fn from(state: &raft::eraftpb::HardState) -> HardState {
+        HardState {
+            term: state.term,
+            vote: state.vote,
+            commit: state.commit,
+        }
     }
 }

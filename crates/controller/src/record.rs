@@ -1,16 +1,28 @@
-//! Metadata records and their bytes.
+//! Metadata records: what changed in the cluster, and how that is written down.
 //!
-//! A record is a type byte, a version byte, and a body; integers are big endian, strings have a 32-bit length in front. A binary that meets
-//! a type or version that it does not know refuses to go on: guessing would fork the image.
+//! A record is its type, the version of its body, the length of its body, and the body. `docs/format.md` lists the bodies. A
+//! body of a known version never changes: what must change gets another version, and readers keep the old ones.
+//!
+//! Invariant: a record of a type or version that this release does not know is an error, never skipped: an image that left
+//! something out would differ from the other brokers'.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
-use wiber_model::{BrokerId, LeaderEpoch, TopicId};
+use std::fmt;
+use std::sync::Arc;
 
-use crate::image::PartitionState;
+use bytes::{BufMut, Bytes, BytesMut};
+use wiber_model::{BrokerId, TopicId};
 
-/// The position of an entry in the metadata log; 0 is before the first.
+use crate::codec::{DecodeError, Reader, put_list, put_option, put_string};
+
+/// A position in the metadata log: the number of an entry, from 1. The records of one entry share it. 0 is before the first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct MetadataOffset(pub u64);
+
+impl fmt::Display for MetadataOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Where a broker listens.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,6 +33,13 @@ pub struct Listener {
     pub host: String,
     /// The port that clients are told.
     pub port: u16,
+}
+
+/// Where a new partition goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionAssignment {
+    /// The brokers that hold it, the preferred leader first. At least one, none twice.
+    pub replicas: Arc<[BrokerId]>,
 }
 
 /// A change of the cluster.
@@ -40,7 +59,7 @@ pub enum MetadataRecord {
         /// Its rack.
         rack: Option<String>,
     },
-    /// A topic with its partitions.
+    /// A topic with its partitions. Each begins at leader epoch 0, led by the first of its replicas, all of them in sync.
     CreateTopic {
         /// Its name.
         name: String,
@@ -49,165 +68,48 @@ pub enum MetadataRecord {
         /// Its own settings.
         configs: Vec<(String, String)>,
         /// Its partitions, by index.
-        partitions: Vec<PartitionState>,
+        partitions: Vec<PartitionAssignment>,
     },
     /// A topic is gone, with all that is in it.
     DeleteTopic {
         /// Its id.
         id: TopicId,
     },
-    /// All producer ids below this one were given out.
+    /// All producer ids below `next` were given out to brokers (KIP-730).
     ProducerIds {
-        /// The first that was not.
+        /// The first id that was not.
         next: i64,
     },
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Another release wrote it.
+    #[error(
+        "a metadata record has type {kind} in version {version}, which this release does not know: start the release that wrote it, or a newer one"
+    )]
+    Unknown {
+        /// The type.
+        kind: u8,
+        /// The version of the body.
+        version: u8,
+    },
+    /// It is damaged.
+    #[error("a metadata record cannot be read: {0}")]
+    Damaged(#[from] DecodeError),
 }
 
 const REGISTER_BROKER: u8 = 1;
 const CREATE_TOPIC: u8 = 2;
 const DELETE_TOPIC: u8 = 3;
 const PRODUCER_IDS: u8 = 4;
-/// The only version of each type so far.
+
+/// The version of every body so far.
 const VERSION: u8 = 1;
 
-/// Why bytes are not a record.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum RecordError {
-    /// They end in the middle.
-    #[error("a metadata record is cut short")]
-    Short,
-    /// A newer release wrote it.
-    #[error(
-        "metadata record type {kind} version {version} is not known to this release; start the release that wrote it"
-    )]
-    Unknown {
-        /// The type byte.
-        kind: u8,
-        /// The version byte.
-        version: u8,
-    },
-    /// A string is not UTF-8.
-    #[error("a metadata record holds a string that is not UTF-8")]
-    Utf8,
-}
-
-impl From<TryGetError> for RecordError {
-    fn from(_: TryGetError) -> RecordError {
-        RecordError::Short
-    }
-}
-
 impl MetadataRecord {
-    /// Appends the record's bytes.
-    pub fn put(&self, out: &mut BytesMut) {
-        match self {
-            MetadataRecord::RegisterBroker {
-                id,
-                incarnation,
-                directory,
-                listeners,
-                rack,
-            } => {
-                out.put_slice(&[REGISTER_BROKER, VERSION]);
-                out.put_i32(id.0);
-                out.put_slice(incarnation);
-                out.put_slice(directory);
-                out.put_u32(listeners.len() as u32);
-                for listener in listeners {
-                    put_string(out, &listener.name);
-                    put_string(out, &listener.host);
-                    out.put_u16(listener.port);
-                }
-                out.put_u8(u8::from(rack.is_some()));
-                put_string(out, rack.as_deref().unwrap_or_default());
-            }
-            MetadataRecord::CreateTopic {
-                name,
-                id,
-                configs,
-                partitions,
-            } => {
-                out.put_slice(&[CREATE_TOPIC, VERSION]);
-                put_string(out, name);
-                out.put_slice(&id.0);
-                out.put_u32(configs.len() as u32);
-                for (key, value) in configs {
-                    put_string(out, key);
-                    put_string(out, value);
-                }
-                out.put_u32(partitions.len() as u32);
-                for partition in partitions {
-                    put_partition(out, partition);
-                }
-            }
-            MetadataRecord::DeleteTopic { id } => {
-                out.put_slice(&[DELETE_TOPIC, VERSION]);
-                out.put_slice(&id.0);
-            }
-            MetadataRecord::ProducerIds { next } => {
-                out.put_slice(&[PRODUCER_IDS, VERSION]);
-                out.put_i64(*next);
-            }
-        }
-    }
-
-    /// Takes a record off the front of `bytes`.
-    ///
-    /// # Errors
-    /// As [`RecordError`] says.
-    pub fn get(bytes: &mut Bytes) -> Result<MetadataRecord, RecordError> {
-        let (kind, version) = (bytes.try_get_u8()?, bytes.try_get_u8()?);
-        match (kind, version) {
-            (REGISTER_BROKER, VERSION) => {
-                let id = BrokerId(bytes.try_get_i32()?);
-                let (incarnation, directory) = (get_id(bytes)?, get_id(bytes)?);
-                let mut listeners = Vec::new();
-                for _ in 0..bytes.try_get_u32()? {
-                    listeners.push(Listener {
-                        name: get_string(bytes)?,
-                        host: get_string(bytes)?,
-                        port: bytes.try_get_u16()?,
-                    });
-                }
-                let has_rack = bytes.try_get_u8()? != 0;
-                let rack = Some(get_string(bytes)?).filter(|_| has_rack);
-                Ok(MetadataRecord::RegisterBroker {
-                    id,
-                    incarnation,
-                    directory,
-                    listeners,
-                    rack,
-                })
-            }
-            (CREATE_TOPIC, VERSION) => {
-                let name = get_string(bytes)?;
-                let id = TopicId(get_id(bytes)?);
-                let mut configs = Vec::new();
-                for _ in 0..bytes.try_get_u32()? {
-                    configs.push((get_string(bytes)?, get_string(bytes)?));
-                }
-                let mut partitions = Vec::new();
-                for _ in 0..bytes.try_get_u32()? {
-                    partitions.push(get_partition(bytes)?);
-                }
-                Ok(MetadataRecord::CreateTopic {
-                    name,
-                    id,
-                    configs,
-                    partitions,
-                })
-            }
-            (DELETE_TOPIC, VERSION) => Ok(MetadataRecord::DeleteTopic {
-                id: TopicId(get_id(bytes)?),
-            }),
-            (PRODUCER_IDS, VERSION) => Ok(MetadataRecord::ProducerIds {
-                next: bytes.try_get_i64()?,
-            }),
-            _ => Err(RecordError::Unknown { kind, version }),
-        }
-    }
-
-    /// The bytes of some records, one after another.
+    /// The bytes of records, one after another: an entry of the metadata log.
     #[must_use]
     pub fn encode_all(records: &[MetadataRecord]) -> Bytes {
         let mut out = BytesMut::new();
@@ -220,143 +122,134 @@ impl MetadataRecord {
     /// The records that stand one after another in `bytes`.
     ///
     /// # Errors
-    /// As [`RecordError`] says.
-    pub fn decode_all(mut bytes: Bytes) -> Result<Vec<MetadataRecord>, RecordError> {
+    /// As [`RecordError`] says; the first that cannot be read decides.
+    pub fn decode_all(bytes: Bytes) -> Result<Vec<MetadataRecord>, RecordError> {
+        let mut reader = Reader::new(bytes);
         let mut records = Vec::new();
-        while !bytes.is_empty() {
-            records.push(MetadataRecord::get(&mut bytes)?);
+        while !reader.is_empty() {
+            let (kind, version) = (reader.u8()?, reader.u8()?);
+            let mut body = Reader::new(reader.sized()?);
+            records.push(MetadataRecord::read_body(kind, version, &mut body)?);
+            body.end()?;
         }
         Ok(records)
     }
-}
 
-fn put_string(out: &mut BytesMut, text: &str) {
-    out.put_u32(text.len() as u32);
-    out.put_slice(text.as_bytes());
-}
-
-fn get_string(bytes: &mut Bytes) -> Result<String, RecordError> {
-    let len = bytes.try_get_u32()? as usize;
-    if len > bytes.len() {
-        return Err(RecordError::Short);
-    }
-    String::from_utf8(bytes.split_to(len).to_vec()).map_err(|_| RecordError::Utf8)
-}
-
-fn get_id(bytes: &mut Bytes) -> Result<[u8; 16], RecordError> {
-    let mut id = [0; 16];
-    bytes.try_copy_to_slice(&mut id)?;
-    Ok(id)
-}
-
-fn put_partition(out: &mut BytesMut, partition: &PartitionState) {
-    for brokers in [&partition.replicas, &partition.isr] {
-        out.put_u32(brokers.len() as u32);
-        for broker in brokers {
-            out.put_i32(broker.0);
+    fn kind(&self) -> u8 {
+        match self {
+            MetadataRecord::RegisterBroker { .. } => REGISTER_BROKER,
+            MetadataRecord::CreateTopic { .. } => CREATE_TOPIC,
+            MetadataRecord::DeleteTopic { .. } => DELETE_TOPIC,
+            MetadataRecord::ProducerIds { .. } => PRODUCER_IDS,
         }
     }
-    out.put_i32(partition.leader.0);
-    out.put_i32(partition.leader_epoch.0);
-    out.put_i32(partition.partition_epoch);
-}
 
-fn get_partition(bytes: &mut Bytes) -> Result<PartitionState, RecordError> {
-    let mut lists = [Vec::new(), Vec::new()];
-    for list in &mut lists {
-        for _ in 0..bytes.try_get_u32()? {
-            list.push(BrokerId(bytes.try_get_i32()?));
+    fn put(&self, out: &mut BytesMut) {
+        out.put_slice(&[self.kind(), VERSION]);
+        let length_at = out.len();
+        out.put_u32_le(0);
+        self.put_body(out);
+        let length = (out.len() - length_at - 4) as u32;
+        out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+    }
+
+    fn put_body(&self, out: &mut BytesMut) {
+        match self {
+            MetadataRecord::RegisterBroker {
+                id,
+                incarnation,
+                directory,
+                listeners,
+                rack,
+            } => {
+                out.put_i32_le(id.0);
+                out.put_slice(incarnation);
+                out.put_slice(directory);
+                put_list(out, listeners.iter(), put_listener);
+                put_option(out, rack.as_deref(), put_string);
+            }
+            MetadataRecord::CreateTopic {
+                name,
+                id,
+                configs,
+                partitions,
+            } => {
+                put_string(out, name);
+                out.put_slice(&id.0);
+                put_list(out, configs.iter(), |out, (key, value)| {
+                    put_string(out, key);
+                    put_string(out, value);
+                });
+                put_list(out, partitions.iter(), |out, partition| {
+                    put_brokers(out, &partition.replicas);
+                });
+            }
+            MetadataRecord::DeleteTopic { id } => out.put_slice(&id.0),
+            MetadataRecord::ProducerIds { next } => out.put_i64_le(*next),
         }
     }
-    let [replicas, isr] = lists;
-    Ok(PartitionState {
-        replicas,
-        isr,
-        leader: BrokerId(bytes.try_get_i32()?),
-        leader_epoch: LeaderEpoch(bytes.try_get_i32()?),
-        partition_epoch: bytes.try_get_i32()?,
+
+    fn read_body(kind: u8, version: u8, body: &mut Reader) -> Result<MetadataRecord, RecordError> {
+        let record = match (kind, version) {
+            (REGISTER_BROKER, 1) => MetadataRecord::RegisterBroker {
+                id: BrokerId(body.i32()?),
+                incarnation: body.id()?,
+                directory: body.id()?,
+                listeners: body.list(6, read_listener)?,
+                rack: body.option(Reader::string)?,
+            },
+            (CREATE_TOPIC, 1) => MetadataRecord::CreateTopic {
+                name: body.string()?,
+                id: TopicId(body.id()?),
+                configs: body.list(4, read_config)?,
+                partitions: read_assignments(body)?,
+            },
+            (DELETE_TOPIC, 1) => MetadataRecord::DeleteTopic {
+                id: TopicId(body.id()?),
+            },
+            (PRODUCER_IDS, 1) => MetadataRecord::ProducerIds { next: body.i64()? },
+            _ => return Err(RecordError::Unknown { kind, version }),
+        };
+        Ok(record)
+    }
+}
+
+pub(crate) fn put_listener(out: &mut BytesMut, listener: &Listener) {
+    put_string(out, &listener.name);
+    put_string(out, &listener.host);
+    out.put_u16_le(listener.port);
+}
+
+pub(crate) fn read_listener(reader: &mut Reader) -> Result<Listener, DecodeError> {
+    Ok(Listener {
+        name: reader.string()?,
+        host: reader.string()?,
+        port: reader.u16()?,
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) fn put_brokers(out: &mut BytesMut, brokers: &[BrokerId]) {
+    put_list(out, brokers.iter(), |out, broker| out.put_i32_le(broker.0));
+}
 
-    fn samples() -> Vec<MetadataRecord> {
-        vec![
-            MetadataRecord::RegisterBroker {
-                id: BrokerId(1),
-                incarnation: [1; 16],
-                directory: [2; 16],
-                listeners: vec![Listener {
-                    name: "PLAINTEXT".to_owned(),
-                    host: "h".to_owned(),
-                    port: 9092,
-                }],
-                rack: Some("r".to_owned()),
-            },
-            MetadataRecord::CreateTopic {
-                name: "t".to_owned(),
-                id: TopicId([3; 16]),
-                configs: vec![("retention.ms".to_owned(), "5".to_owned())],
-                partitions: vec![PartitionState {
-                    replicas: vec![BrokerId(1), BrokerId(2)],
-                    isr: vec![BrokerId(1)],
-                    leader: BrokerId(1),
-                    leader_epoch: LeaderEpoch(4),
-                    partition_epoch: 5,
-                }],
-            },
-            MetadataRecord::DeleteTopic {
-                id: TopicId([3; 16]),
-            },
-            MetadataRecord::ProducerIds { next: 7000 },
-        ]
-    }
+pub(crate) fn read_brokers(reader: &mut Reader) -> Result<Arc<[BrokerId]>, DecodeError> {
+    let brokers = reader.list(4, |reader| reader.i32().map(BrokerId))?;
+    Ok(brokers.into())
+}
 
-    #[test]
-    fn records_come_back_and_no_cut_is_taken_for_whole() {
-        let bytes = MetadataRecord::encode_all(&samples());
-        assert_eq!(MetadataRecord::decode_all(bytes.clone()), Ok(samples()));
-        for record in samples() {
-            let whole = MetadataRecord::encode_all(std::slice::from_ref(&record));
-            for cut in 1..whole.len() {
-                assert_eq!(
-                    MetadataRecord::decode_all(whole.slice(..cut)),
-                    Err(RecordError::Short)
-                );
-            }
+pub(crate) fn read_config(reader: &mut Reader) -> Result<(String, String), DecodeError> {
+    Ok((reader.string()?, reader.string()?))
+}
+
+/// Partitions in a row often have the same replicas; they share them in memory.
+fn read_assignments(reader: &mut Reader) -> Result<Vec<PartitionAssignment>, DecodeError> {
+    let mut last: Option<Arc<[BrokerId]>> = None;
+    reader.list(4, |reader| {
+        let mut replicas = read_brokers(reader)?;
+        if let Some(last) = last.as_ref().filter(|last| **last == replicas) {
+            replicas = Arc::clone(last);
         }
-    }
-
-    #[test]
-    fn the_bytes_of_version_1_do_not_change() {
-        let hex: String = MetadataRecord::encode_all(&samples())
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
-        let golden = concat!(
-            "0101000000010101010101010101010101010101010102020202020202020202020202020202",
-            "0000000100000009504c41494e5445585400000001682384010000000172",
-            "0201000000017403030303030303030303030303030303",
-            "000000010000000c726574656e74696f6e2e6d730000000135",
-            "00000001000000020000000100000002000000010000000100000001",
-            "0000000400000005",
-            "030103030303030303030303030303030303",
-            "04010000000000001b58",
-        );
-        assert_eq!(hex, golden);
-    }
-
-    #[test]
-    fn an_unknown_record_is_refused_by_name() {
-        let error = MetadataRecord::decode_all(Bytes::from_static(&[9, 1]));
-        assert_eq!(
-            error,
-            Err(RecordError::Unknown {
-                kind: 9,
-                version: 1
-            })
-        );
-    }
+        last = Some(Arc::clone(&replicas));
+        Ok(PartitionAssignment { replicas })
+    })
 }

@@ -1,5 +1,7 @@
 //! What a topic may be called, by Kafka's rules (`org.apache.kafka.common.internals.Topic`).
 
+use std::borrow::Cow;
+
 use wiber_model::limit::MAX_TOPIC_NAME_BYTES;
 
 /// Whether `name` is 1 to 249 ASCII letters, digits, dots, underscores and dashes, and neither `.` nor `..`.
@@ -11,10 +13,14 @@ pub fn is_valid_topic_name(name: &str) -> bool {
         && name.bytes().all(legal)
 }
 
-/// Names with the same key may not both exist: metrics cannot tell `.` from `_`.
+/// Names with the same key may not both exist: in the names of Kafka's metrics a dot becomes an underscore.
 #[must_use]
-pub fn collision_key(name: &str) -> String {
-    name.replace('.', "_")
+pub fn collision_key(name: &str) -> Cow<'_, str> {
+    if name.contains('.') {
+        Cow::Owned(name.replace('.', "_"))
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 #[cfg(test)]
@@ -23,12 +29,20 @@ mod tests {
 
     #[test]
     fn names_follow_kafkas_rules() {
-        for name in ["a", "a.b_c-D9", "...", &"x".repeat(249)] {
+        let longest = "x".repeat(MAX_TOPIC_NAME_BYTES);
+        for name in ["a", "a.b_c-D9", "...", "-", &longest] {
             assert!(is_valid_topic_name(name), "{name}");
         }
-        for name in ["", ".", "..", "a b", "ä", "a/b", &"x".repeat(250)] {
+        let too_long = "x".repeat(MAX_TOPIC_NAME_BYTES + 1);
+        for name in ["", ".", "..", "a b", "ä", "a/b", "a\0", &too_long] {
             assert!(!is_valid_topic_name(name), "{name}");
         }
-        assert_eq!(collision_key("a.b"), collision_key("a_b"));
+    }
+
+    #[test]
+    fn dots_and_underscores_are_one() {
+        assert_eq!(collision_key("a.b_c"), collision_key("a_b.c"));
+        assert_ne!(collision_key("a-b"), collision_key("a_b"));
+        assert!(matches!(collision_key("plain"), Cow::Borrowed("plain")));
     }
 }

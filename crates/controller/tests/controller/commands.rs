@@ -1,0 +1,398 @@
+//! What commands do, what they answer, and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wiber_controller::{
+    AssignmentError, Command, CommandError, CommandResult, LimitError, MAX_CONFIG_BYTES_PER_TOPIC,
+    MAX_IN_FLIGHT_BYTES, MAX_PARTITIONS_PER_COMMAND, MetadataOffset, PRODUCER_ID_BLOCK,
+    ReplicationFactorError, TopicSpec,
+};
+use wiber_model::{BrokerId, LeaderEpoch, PartitionId, TopicId};
+
+use crate::node::{Disk, Node, assigned, topic};
+
+#[test]
+fn a_new_cluster_is_there_after_one_sync() {
+    let mut node = Node::start(Disk::default(), 1);
+    let registration = node.register(1);
+    assert_eq!(
+        node.answer(registration),
+        None,
+        "answered before it is durable"
+    );
+    node.sync_some(usize::MAX);
+    assert_eq!(
+        node.answer(registration),
+        Some(&Ok(CommandResult::Registered))
+    );
+    let broker = node.shard.broker(BrokerId(1)).unwrap();
+    assert_eq!(broker.epoch, node.shard.offset(), "R9");
+    assert_eq!(broker.listeners[0].port, 9092);
+    // What is left is the frame that says that the registration is committed.
+    assert_eq!(node.in_flight(), 1);
+    assert_eq!(node.sync(), 1);
+}
+
+#[test]
+fn a_topic_is_published_before_it_is_answered() {
+    let mut node = Node::new();
+    let spec = TopicSpec {
+        configs: vec![("retention.ms".to_owned(), "5".to_owned())],
+        ..topic("t", 3)
+    };
+    let id = node.create(vec![spec]);
+    assert_eq!(node.answer(id), None);
+    assert!(
+        node.shard.topic("t").is_none(),
+        "published before it is committed"
+    );
+    node.sync_some(usize::MAX);
+    let created = node.created(id)[0].clone().unwrap();
+    assert_eq!((created.partitions, created.replication_factor), (3, 1));
+    let state = node.shard.topic("t").unwrap();
+    assert_eq!(state.id, created.id);
+    assert_eq!(state.configs["retention.ms"], "5");
+    assert_eq!(state.partitions.len(), 3);
+    let partition = PartitionId {
+        topic: created.id,
+        partition: 2,
+    };
+    let partition = node.shard.partition(partition).unwrap();
+    assert_eq!(partition.leader, BrokerId(1));
+    assert_eq!(partition.leader_epoch, LeaderEpoch(0));
+    assert_eq!(&*partition.isr, [BrokerId(1)]);
+    assert_eq!(node.shard.partition_count(), 3);
+}
+
+#[test]
+fn commands_under_way_see_each_other() {
+    let mut node = Node::new();
+    let first = node.create(vec![topic("t", 1)]);
+    let second = node.create(vec![topic("t", 1)]);
+    let allocate = [(); 2].map(|()| node.command(Command::AllocateProducerIds));
+    assert!(node.answers.iter().all(|(id, ..)| *id < first));
+    node.sync();
+    assert!(node.created(first)[0].is_ok());
+    assert_eq!(
+        node.created(second)[0],
+        Err(CommandError::TopicExists("t".to_owned()))
+    );
+    let block = |first| CommandResult::ProducerIds {
+        first,
+        count: PRODUCER_ID_BLOCK,
+    };
+    assert_eq!(node.answer(allocate[0]), Some(&Ok(block(0))));
+    assert_eq!(node.answer(allocate[1]), Some(&Ok(block(1000))));
+}
+
+#[test]
+fn a_refusal_waits_for_what_it_is_because_of() {
+    let mut node = Node::new();
+    let created = node.create(vec![topic("t", 1)]);
+    let refused = node.create(vec![topic("t", 1)]);
+    assert_eq!(node.answer(refused), None);
+    node.sync_some(usize::MAX);
+    let order: Vec<_> = node.answers.iter().map(|answer| answer.0).collect();
+    assert_eq!(order[order.len() - 2..], [created, refused]);
+    // With nothing under way, the answer comes at once.
+    node.sync();
+    let refused = node.create(vec![topic("t", 1)]);
+    assert!(node.created(refused)[0].is_err());
+    assert_eq!(node.in_flight(), 0);
+}
+
+#[test]
+fn topics_of_a_command_succeed_and_fail_on_their_own() {
+    let mut node = Node::new();
+    let long = "n".repeat(250);
+    let id = node.create(vec![
+        topic("a.b", 1),
+        topic("a_b", 1),
+        topic("a.b", 1),
+        topic("no/name", 1),
+        topic(&long, 1),
+        topic("z", 0),
+        topic("c", 2),
+    ]);
+    node.sync();
+    let results = node.created(id);
+    assert!(results[0].is_ok());
+    let collision = CommandError::Collision {
+        name: "a_b".to_owned(),
+        other: "a.b".to_owned(),
+    };
+    assert_eq!(results[1], Err(collision));
+    assert_eq!(results[2], Err(CommandError::TopicExists("a.b".to_owned())));
+    assert_eq!(
+        results[3],
+        Err(CommandError::InvalidName("no/name".to_owned()))
+    );
+    assert_eq!(results[4], Err(CommandError::InvalidName(long)));
+    assert_eq!(results[5], Err(CommandError::InvalidPartitions(0)));
+    assert!(results[6].is_ok());
+    assert!(results[4].as_ref().unwrap_err().to_string().len() < 250);
+    let names: Vec<_> = node
+        .shard
+        .topics()
+        .map(|topic| topic.name.as_str())
+        .collect();
+    assert_eq!(names, ["a.b", "c"]);
+    // The collision outlasts the command, and ends with the topic.
+    let id = node.create(vec![topic("a_b", 1)]);
+    assert!(matches!(
+        node.created(id)[0],
+        Err(CommandError::Collision { .. })
+    ));
+    let ids = vec![node.shard.topic("a.b").unwrap().id];
+    node.command(Command::DeleteTopics { ids });
+    node.create_one(topic("a_b", 1));
+    assert!(node.shard.topic("a.b").is_none());
+}
+
+#[test]
+fn what_cannot_be_placed_is_told_why() {
+    let mut node = Node::new();
+    node.register(2);
+    node.sync();
+    let factor = |factor| TopicSpec {
+        replication_factor: factor,
+        ..topic("t", 1)
+    };
+    let cases: Vec<(TopicSpec, CommandError)> = vec![
+        (topic("t", -1), CommandError::InvalidPartitions(-1)),
+        (factor(0), ReplicationFactorError::NotPositive(0).into()),
+        (factor(-1), ReplicationFactorError::NotPositive(-1).into()),
+        (
+            factor(3),
+            ReplicationFactorError::TooFewBrokers {
+                factor: 3,
+                brokers: 2,
+            }
+            .into(),
+        ),
+        (
+            assigned("t", &[(0, &[1]), (0, &[2])]),
+            AssignmentError::Repeated(0).into(),
+        ),
+        (
+            assigned("t", &[(0, &[1]), (2, &[2])]),
+            AssignmentError::Gap {
+                count: 2,
+                missing: 1,
+            }
+            .into(),
+        ),
+        (
+            assigned("t", &[(-1, &[1])]),
+            AssignmentError::Gap {
+                count: 1,
+                missing: 0,
+            }
+            .into(),
+        ),
+        (assigned("t", &[(0, &[])]), AssignmentError::Empty(0).into()),
+        (
+            assigned("t", &[(0, &[1, 3])]),
+            AssignmentError::UnknownBroker {
+                partition: 0,
+                broker: BrokerId(3),
+            }
+            .into(),
+        ),
+        (
+            assigned("t", &[(0, &[2, 2])]),
+            AssignmentError::RepeatedBroker {
+                partition: 0,
+                broker: BrokerId(2),
+            }
+            .into(),
+        ),
+        (
+            assigned("t", &[(0, &[2, 1]), (1, &[1])]),
+            AssignmentError::Uneven {
+                partition: 1,
+                replicas: 1,
+                before: 2,
+            }
+            .into(),
+        ),
+    ];
+    for (spec, error) in cases {
+        let id = node.create(vec![spec]);
+        assert_eq!(node.created(id), [Err(error)]);
+    }
+    let id = node.create_one(assigned("t", &[(1, &[1, 2]), (0, &[2, 1])]));
+    let state = node.shard.topic_by_id(id).unwrap();
+    let leaders: Vec<_> = state.partitions.iter().map(|p| p.leader.0).collect();
+    assert_eq!(leaders, [2, 1]);
+}
+
+#[test]
+fn without_a_broker_nothing_is_placed() {
+    let mut node = Node::start(Disk::default(), 1);
+    let id = node.create(vec![topic("t", 1)]);
+    node.sync();
+    let error = ReplicationFactorError::TooFewBrokers {
+        factor: 1,
+        brokers: 0,
+    };
+    assert_eq!(node.created(id), [Err(error.into())]);
+}
+
+#[test]
+fn replicas_and_leaders_are_spread_evenly() {
+    let mut node = Node::new();
+    for broker in 2..=5 {
+        node.register(broker);
+    }
+    node.sync();
+    let id = node.create_one(TopicSpec {
+        replication_factor: 3,
+        ..topic("t", 50)
+    });
+    let (mut leads, mut holds) = (BTreeMap::new(), BTreeMap::new());
+    for partition in &node.shard.topic_by_id(id).unwrap().partitions {
+        *leads.entry(partition.leader).or_insert(0) += 1;
+        for broker in partition.replicas.iter() {
+            *holds.entry(*broker).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(leads.into_values().collect::<Vec<_>>(), [10; 5]);
+    assert_eq!(holds.into_values().collect::<Vec<_>>(), [30; 5]);
+    // Topics of one partition are spread too.
+    let mut leaders = BTreeSet::new();
+    for i in 0..50 {
+        let id = node.create_one(topic(&format!("single-{i}"), 1));
+        leaders.insert(node.shard.topic_by_id(id).unwrap().partitions[0].leader);
+    }
+    assert_eq!(leaders.len(), 5);
+}
+
+#[test]
+fn validation_changes_nothing() {
+    let mut node = Node::new();
+    let before = node.shard.clone();
+    let id = node.command(Command::CreateTopics {
+        topics: vec![topic("a", 4), topic("b", 0)],
+        validate_only: true,
+    });
+    let results = node.created(id);
+    assert_eq!(results[0].as_ref().unwrap().partitions, 4);
+    assert_eq!(results[1], Err(CommandError::InvalidPartitions(0)));
+    assert_eq!(node.in_flight(), 0);
+    assert_eq!(node.shard, before);
+    node.create_one(topic("a", 1));
+}
+
+#[test]
+fn deletion_is_by_id_and_once() {
+    let mut node = Node::new();
+    let a = node.create_one(topic("a", 2));
+    let b = node.create_one(topic("b", 1));
+    let nobody = TopicId([9; 16]);
+    let id = node.command(Command::DeleteTopics {
+        ids: vec![a, nobody, a],
+    });
+    let late = node.command(Command::DeleteTopics { ids: vec![a] });
+    node.sync();
+    let unknown = |id| (id, Err(CommandError::UnknownTopic(id)));
+    let results = vec![(a, Ok(())), unknown(nobody), unknown(a)];
+    assert_eq!(
+        node.answer(id),
+        Some(&Ok(CommandResult::TopicsDeleted(results)))
+    );
+    let results = vec![unknown(a)];
+    assert_eq!(
+        node.answer(late),
+        Some(&Ok(CommandResult::TopicsDeleted(results)))
+    );
+    assert!(node.shard.topic("a").is_none() && node.shard.topic_by_id(a).is_none());
+    assert_eq!(node.shard.topic("b").unwrap().id, b);
+    assert_eq!(node.shard.partition_count(), 1);
+    assert_ne!(node.create_one(topic("a", 1)), a, "an id came back");
+}
+
+#[test]
+fn a_broker_that_starts_again_begins_new_epochs_where_it_leads() {
+    let mut node = Node::new();
+    node.register(2);
+    let id = node.create_one(assigned("t", &[(0, &[1, 2]), (1, &[2, 1])]));
+    let first = node.shard.broker(BrokerId(1)).unwrap().epoch;
+    let registration = node.register(1);
+    node.sync();
+    assert_eq!(
+        node.answer(registration),
+        Some(&Ok(CommandResult::Registered))
+    );
+    assert!(node.shard.broker(BrokerId(1)).unwrap().epoch > first);
+    let partitions = &node.shard.topic_by_id(id).unwrap().partitions;
+    let epochs = partitions
+        .iter()
+        .map(|p| (p.leader_epoch.0, p.partition_epoch));
+    assert_eq!(epochs.collect::<Vec<_>>(), [(1, 1), (0, 0)]);
+}
+
+#[test]
+fn limits_are_kept() {
+    let mut node = Node::new();
+    let most = MAX_PARTITIONS_PER_COMMAND;
+    let id = node.create(vec![topic("a", most as i32), topic("b", 1)]);
+    let error: CommandError = LimitError::PartitionsPerCommand(most + 1).into();
+    assert_eq!(node.answer(id), Some(&Err(error)));
+    node.create_one(topic("a", most as i32));
+    let id = node.create(vec![topic("b", i32::MAX), topic("c", i32::MAX)]);
+    assert!(matches!(node.answer(id), Some(Err(CommandError::Limit(_)))));
+
+    let value = "v".repeat(MAX_CONFIG_BYTES_PER_TOPIC - 2);
+    let with = |value: &str| TopicSpec {
+        configs: vec![
+            ("k".to_owned(), value.to_owned()),
+            ("l".to_owned(), String::new()),
+        ],
+        ..topic("configured", 1)
+    };
+    let id = node.create(vec![with(&format!("{value}v"))]);
+    let error = LimitError::ConfigBytes(MAX_CONFIG_BYTES_PER_TOPIC + 1);
+    assert_eq!(node.created(id), [Err(error.into())]);
+    let id = node.create_one(with(&value));
+    assert_eq!(node.shard.topic_by_id(id).unwrap().configs["k"], value);
+
+    let topics = (0..300).map(|i| TopicSpec {
+        name: format!("large-{i}"),
+        ..with(&value)
+    });
+    let id = node.create(topics.collect());
+    let Some(Err(CommandError::Limit(LimitError::EntryBytes(bytes)))) = node.answer(id) else {
+        panic!("{:?}", node.answer(id));
+    };
+    assert!(*bytes > 300 * value.len());
+    assert_eq!(node.shard.topic_count(), 2);
+}
+
+#[test]
+fn what_is_in_flight_is_bounded() {
+    let mut node = Node::new();
+    let value = "v".repeat(MAX_CONFIG_BYTES_PER_TOPIC - 1);
+    let mut commands = Vec::new();
+    for batch in 0.. {
+        let topics = (0..200).map(|i| TopicSpec {
+            configs: vec![("k".to_owned(), value.clone())],
+            ..topic(&format!("{batch}-{i}"), 1)
+        });
+        commands.push(node.create(topics.collect()));
+        let bytes: usize = node.disk.frames.iter().map(bytes::Bytes::len).sum();
+        assert!(bytes < MAX_IN_FLIGHT_BYTES + 1024 * 1024);
+        if batch * 200 * value.len() > MAX_IN_FLIGHT_BYTES {
+            break;
+        }
+    }
+    node.sync();
+    let refused = commands.pop().unwrap();
+    assert_eq!(node.answer(refused), Some(&Err(CommandError::Busy)));
+    assert!(node.created(commands[0]).iter().all(Result::is_ok));
+    // What was refused left nothing behind, and there is room again.
+    let left = node.shard.topic_count();
+    node.create_one(topic("room", 1));
+    assert_eq!(node.shard.topic_count(), left + 1);
+    assert!(node.shard.offset() > MetadataOffset(0));
+}
