@@ -165,6 +165,30 @@ fn the_last_group_is_the_one_window() {
 }
 
 #[test]
+fn a_damaged_mark_or_link_does_not_hide_the_last_group() {
+    // A mark, a link, and after each of them a group that nothing marks.
+    let mut driver = Driver::new(UNCHECKPOINTED);
+    driver.append(PARTICIPANTS[0], vec![frame(1, 100)]);
+    driver.run(WalEvent::Idle);
+    let mut number = 1;
+    for empty_and_last in [(2, 3), (4, 5)] {
+        while groups(&mut driver.disk).len() < empty_and_last.1 {
+            number += 1;
+            driver.append(PARTICIPANTS[0], vec![frame(number, 3_000)]);
+        }
+        let found = groups(&mut driver.disk);
+        let (empty, last) = (&found[empty_and_last.0 - 1], &found[empty_and_last.1 - 1]);
+        assert_eq!((empty.frames.len(), last.frames.len()), (0, 1));
+        let mut bad = driver.disk.clone();
+        bad.flip(FileId::Wal(empty.extent), empty.at * 8 + 500);
+        let recovered = recover(bad);
+        assert_eq!(recovered.frames.len() as u64, number);
+        assert_eq!(recovered.damage.len(), 1, "and it is told");
+        assert_eq!(recovered.damage[0].frames, 0);
+    }
+}
+
+#[test]
 fn a_torn_tail_is_overwritten_and_never_comes_back() {
     // Two relaxed groups, of which the power loss takes the first and leaves the second whole.
     let mut driver = Driver::new(UNCHECKPOINTED);

@@ -170,7 +170,7 @@ impl MemDisk {
 
     fn has_room(&self, more: u64) -> Result<(), DiskError> {
         match self.capacity {
-            Some(capacity) if self.used() + more > capacity => Err(DiskError::NoSpace),
+            Some(capacity) if more > 0 && self.used() + more > capacity => Err(DiskError::NoSpace),
             _ => Ok(()),
         }
     }
@@ -202,7 +202,11 @@ impl Disk for MemDisk {
             }
             DiskOp::Write { file, at, data } => {
                 let data = Bytes::from(data.concat());
-                self.has_room(data.len() as u64)?;
+                if let Err(full) = self.has_room(data.len() as u64) {
+                    // As much as fits is there.
+                    self.write(file, at, data.slice(..data.len() / 2));
+                    return Err(full);
+                }
                 self.write(file, at, data);
             }
             DiskOp::WalWrite {

@@ -195,7 +195,10 @@ impl World {
                 self.step(WalEvent::SectionFailed { from, checkpoint });
             }
             Duty::Section => {
-                let bytes = Bytes::copy_from_slice(&client.state.to_le_bytes());
+                let mut bytes = client.state.to_le_bytes().to_vec();
+                // No two checkpoints are of one size.
+                bytes.resize(self.rng.range(8..2_000) as usize, 0);
+                let bytes = Bytes::from(bytes);
                 self.step(WalEvent::Section {
                     from,
                     checkpoint,
@@ -303,7 +306,7 @@ impl World {
         for section in checkpoint.iter().flat_map(|it| &it.sections) {
             assert!(section.cut <= end);
             let state = self.state(section.participant, section.cut).to_le_bytes();
-            assert_eq!(section.bytes[..], state, "the section is that of its cut");
+            assert_eq!(section.bytes[..8], state, "the section is that of its cut");
         }
         let mut next = cut.next();
         for (lsn, frame) in &opened.frames {
