@@ -1,0 +1,430 @@
+//! What a partition's log must be, by everything that the checker has seen.
+//!
+//! Invariants that it holds the broker to, numbered as in the list of the project:
+//! - 6: the same offset and epoch never have two contents.
+//! - 8: the visible end never falls within a life of the broker, and never lies beyond what is durable.
+//! - 10: epochs rise, their starts never fall.
+//! - 14: a producer's batches are in the log once, in sequence.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use wiber_model::{Batch, LeaderEpoch, Offset, PartitionId, TimestampMs};
+use wiber_storage::PartitionLog;
+use wiber_storage::log::REMEMBERED_BATCHES;
+
+/// A batch at its place.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The offset of its first record.
+    pub base: Offset,
+    /// The offset after its last record.
+    pub next: Offset,
+    /// The epoch that it was appended in.
+    pub epoch: LeaderEpoch,
+    /// Of all its bytes.
+    pub hash: u64,
+    /// Of its records, which no other batch that was sent has.
+    pub content: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The records' timestamps.
+    pub timestamps: Rc<[i64]>,
+    /// Producer id and epoch, first and last sequence; of an idempotent producer.
+    pub producer: Option<(i64, i16, i32, i32)>,
+}
+
+/// A producer's newest batches in a log.
+#[derive(Clone, Debug, Default)]
+struct Producer {
+    epoch: i16,
+    batches: VecDeque<(i32, i32, Offset)>,
+}
+
+/// What a partition's log must be.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// Which.
+    pub id: PartitionId,
+    /// Whether its topic is relaxed (S6).
+    pub relaxed: bool,
+    /// The batches, without a gap from offset 0 on, also those below the log start.
+    pub log: Vec<Entry>,
+    /// The log start.
+    pub start: Offset,
+    /// The log end.
+    pub end: Offset,
+    /// What the running broker shows.
+    pub visible_end: Offset,
+    /// The furthest that any broker has shown or acknowledged, and so promised.
+    pub promised_end: Offset,
+    /// The newest epoch that began.
+    pub epoch: LeaderEpoch,
+    /// The newest epoch when the broker was opened.
+    pub epoch_at_open: LeaderEpoch,
+    /// Why the log takes no more, if bits were flipped; records from its end to the promised end are lost.
+    pub damaged: bool,
+    /// Whether the running broker has it.
+    pub present: bool,
+    contents: BTreeMap<(Offset, LeaderEpoch), u64>,
+    producers: BTreeMap<i64, Producer>,
+}
+
+impl Partition {
+    /// An empty log.
+    pub fn new(id: PartitionId, relaxed: bool) -> Partition {
+        Partition {
+            id,
+            relaxed,
+            log: Vec::new(),
+            start: Offset::ZERO,
+            end: Offset::ZERO,
+            visible_end: Offset::ZERO,
+            promised_end: Offset::ZERO,
+            epoch: LeaderEpoch::NONE,
+            epoch_at_open: LeaderEpoch::NONE,
+            damaged: false,
+            present: true,
+            contents: BTreeMap::new(),
+            producers: BTreeMap::new(),
+        }
+    }
+
+    /// The batch that starts at `base`.
+    pub fn at(&self, base: Offset) -> Option<&Entry> {
+        let index = self
+            .log
+            .binary_search_by_key(&base, |entry| entry.base)
+            .ok()?;
+        self.log.get(index)
+    }
+
+    /// The batches from the one that holds `offset` on.
+    pub fn from(&self, offset: Offset) -> &[Entry] {
+        let index = self.log.partition_point(|entry| entry.next <= offset);
+        &self.log[index..]
+    }
+
+    /// The broker appends a batch. `sequences` says whether its sequence is checked.
+    pub fn append(&mut self, entry: Entry, sequences: bool) -> Result<(), String> {
+        if self.damaged {
+            return Err(format!("a damaged log takes a batch at {}", entry.base));
+        }
+        if entry.base != self.end {
+            return Err(format!(
+                "a batch is placed at {}, and the log ends at {}",
+                entry.base, self.end
+            ));
+        }
+        if entry.epoch != self.epoch {
+            return Err(format!(
+                "a batch at {} has epoch {}, and epoch {} has begun",
+                entry.base, entry.epoch, self.epoch
+            ));
+        }
+        if entry.epoch <= self.epoch_at_open {
+            return Err(format!(
+                "R2: a batch at {} has epoch {}, which an earlier life of the broker had",
+                entry.base, entry.epoch
+            ));
+        }
+        let known = self
+            .contents
+            .entry((entry.base, entry.epoch))
+            .or_insert(entry.hash);
+        if *known != entry.hash {
+            return Err(format!(
+                "invariant 6: offset {} of epoch {} has two contents",
+                entry.base, entry.epoch
+            ));
+        }
+        if sequences {
+            self.check_sequence(&entry)?;
+        }
+        self.remember(&entry);
+        self.end = entry.next;
+        self.log.push(entry);
+        Ok(())
+    }
+
+    /// The broker says that an epoch begins at the log end.
+    pub fn begin_epoch(&mut self, epoch: LeaderEpoch, start: Offset) -> Result<(), String> {
+        if epoch <= self.epoch || start != self.end {
+            return Err(format!(
+                "invariant 10: epoch {epoch} begins at {start}, after epoch {} and with the log end at {}",
+                self.epoch, self.end
+            ));
+        }
+        self.epoch = epoch;
+        Ok(())
+    }
+
+    /// Compares the running broker's log with this, at the end of a step. `stable_end` is what the disk holds of it (for a
+    /// relaxed topic, what was written to it).
+    pub fn observe(&mut self, log: &PartitionLog, stable_end: Offset) -> Result<(), String> {
+        let (start, end, visible) = (log.start(), log.end(), log.visible_end());
+        if end != self.end {
+            return Err(format!(
+                "the log ends at {end}, and what was appended at {}",
+                self.end
+            ));
+        }
+        if start != self.start {
+            return Err(format!(
+                "the log starts at {start} and was moved to {}",
+                self.start
+            ));
+        }
+        if visible < self.visible_end {
+            return Err(format!(
+                "invariant 8: the high watermark fell from {} to {visible}",
+                self.visible_end
+            ));
+        }
+        if visible > stable_end.max(start) {
+            return Err(format!(
+                "invariant 8: the high watermark is {visible}, and {stable_end} is on disk"
+            ));
+        }
+        let entries = log.epochs().entries();
+        let rises =
+            |pair: &[(LeaderEpoch, Offset)]| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1;
+        if !entries.windows(2).all(rises) || log.epochs().latest() > self.epoch {
+            return Err(format!("invariant 10: the epochs are {entries:?}"));
+        }
+        self.visible_end = visible;
+        self.promised_end = self.promised_end.max(visible);
+        Ok(())
+    }
+
+    /// The broker was opened again with this log. `floor` is the least that must be there of it. Returns how many batches are
+    /// gone that nobody was promised.
+    pub fn recovered(
+        &mut self,
+        log: &PartitionLog,
+        floor: Offset,
+        producers: bool,
+    ) -> Result<usize, String> {
+        let end = log.end();
+        self.damaged |= log.damage().is_some();
+        self.present = true;
+        if end < floor && !self.damaged {
+            return Err(format!(
+                "invariant 1: the log ends at {end} after recovery, and must reach {floor}"
+            ));
+        }
+        if end > self.end {
+            return Err(format!(
+                "the log ends at {end} after recovery, and nothing was appended beyond {}",
+                self.end
+            ));
+        }
+        let kept = self.log.partition_point(|entry| entry.next <= end);
+        if self.log.get(kept).is_some_and(|entry| entry.base < end) {
+            return Err(format!(
+                "the log ends at {end} after recovery, in the middle of a batch"
+            ));
+        }
+        let lost = self.log.len() - kept;
+        self.log.truncate(kept);
+        self.end = end;
+        self.start = log.start();
+        self.visible_end = log.visible_end();
+        self.promised_end = if self.damaged {
+            self.promised_end
+        } else {
+            floor.max(self.visible_end)
+        };
+        let latest = log.epochs().latest();
+        if latest > self.epoch {
+            return Err(format!(
+                "epoch {latest} was recovered, and the newest that began is {}",
+                self.epoch
+            ));
+        }
+        self.epoch_at_open = self.epoch;
+        self.producers.clear();
+        for entry in std::mem::take(&mut self.log) {
+            self.remember(&entry);
+            self.log.push(entry);
+        }
+        if producers && !self.damaged {
+            self.compare_producers(log)?;
+        }
+        Ok(lost)
+    }
+
+    /// Checks that every epoch of a batch is in the broker's epoch cache, as the one that holds the batch.
+    pub fn check_epochs(&self, log: &PartitionLog) -> Result<(), String> {
+        for entry in self.from(self.start) {
+            match log.epochs().end_of(entry.epoch, log.end()) {
+                Some(end) if end.epoch == entry.epoch && end.end >= entry.next => {}
+                other => {
+                    return Err(format!(
+                        "invariant 10: the batch at {} has epoch {}, which ends at {other:?}",
+                        entry.base, entry.epoch
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The first record at or after `from` and below `limit` with this timestamp or a later one.
+    pub fn find_timestamp(
+        &self,
+        timestamp: i64,
+        from: Offset,
+        limit: Offset,
+    ) -> Option<(Offset, i64)> {
+        self.records(from, limit)
+            .find(|(_, time)| *time >= timestamp)
+    }
+
+    /// The largest timestamp at or after `from` and below `limit`.
+    pub fn max_timestamp(&self, from: Offset, limit: Offset) -> Option<i64> {
+        self.records(from, limit).map(|(_, time)| time).max()
+    }
+
+    /// The timestamp of a record.
+    pub fn timestamp_of(&self, offset: Offset) -> Option<i64> {
+        self.records(offset, offset.plus(1))
+            .next()
+            .map(|(_, time)| time)
+    }
+
+    /// Whether retention may move the log start to `start` at `now`.
+    pub fn may_expire(
+        &self,
+        start: Offset,
+        now: TimestampMs,
+        retention_ms: i64,
+        retention_bytes: i64,
+    ) -> bool {
+        let gone = |entry: &&Entry| entry.base >= self.start && entry.next <= start;
+        let newest = self
+            .log
+            .iter()
+            .filter(gone)
+            .filter_map(|e| e.timestamps.iter().max())
+            .max();
+        let old = retention_ms >= 0 && newest.is_none_or(|newest| now.0 - newest > retention_ms);
+        let left: u64 = self.from(start).iter().map(|entry| entry.size).sum();
+        let large = retention_bytes >= 0 && left >= retention_bytes as u64;
+        old || large
+    }
+
+    /// Whether what a producer wants to append next would be in order.
+    pub fn expects(&self, producer: i64, epoch: i16, first: i32) -> bool {
+        match self.producers.get(&producer) {
+            None => true,
+            Some(known) if known.epoch == epoch => {
+                known.batches.back().is_none_or(|last| last.1 + 1 == first)
+            }
+            Some(known) => epoch > known.epoch && first == 0,
+        }
+    }
+
+    fn records(&self, from: Offset, limit: Offset) -> impl Iterator<Item = (Offset, i64)> + '_ {
+        let all = self.from(from).iter().flat_map(|entry| {
+            let offsets = entry.base.0..;
+            offsets.map(Offset).zip(entry.timestamps.iter().copied())
+        });
+        all.skip_while(move |(offset, _)| *offset < from)
+            .take_while(move |(offset, _)| *offset < limit)
+    }
+
+    fn check_sequence(&self, entry: &Entry) -> Result<(), String> {
+        let Some((producer, epoch, first, last)) = entry.producer else {
+            return Ok(());
+        };
+        let same = |other: &Entry| {
+            other
+                .producer
+                .is_some_and(|o| (o.0, o.1, o.2) == (producer, epoch, first))
+        };
+        if let Some(other) = self.log.iter().rev().find(|other| same(other)) {
+            return Err(format!(
+                "invariant 14: producer {producer}, epoch {epoch}, sequence {first} is stored at {} and again at {}",
+                other.base, entry.base
+            ));
+        }
+        if !self.expects(producer, epoch, first) {
+            return Err(format!(
+                "invariant 14: producer {producer}, epoch {epoch}, sequences {first} to {last} are appended at {} after {:?}",
+                entry.base,
+                self.producers.get(&producer)
+            ));
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, entry: &Entry) {
+        let Some((producer, epoch, first, last)) = entry.producer else {
+            return;
+        };
+        let known = self.producers.entry(producer).or_default();
+        if known.epoch != epoch {
+            *known = Producer {
+                epoch,
+                batches: VecDeque::new(),
+            };
+        }
+        if known.batches.len() == REMEMBERED_BATCHES {
+            known.batches.pop_front();
+        }
+        known.batches.push_back((first, last, entry.base));
+    }
+
+    fn compare_producers(&self, log: &PartitionLog) -> Result<(), String> {
+        let recovered: BTreeMap<_, _> = log
+            .producers()
+            .iter()
+            .map(|(id, entry)| (id.0, entry))
+            .collect();
+        for (id, known) in &self.producers {
+            let batches: Option<Vec<_>> = recovered.get(id).map(|entry| {
+                let batch = |b: &wiber_storage::log::BatchEntry| {
+                    (b.first_sequence.0, b.last_sequence.0, b.base_offset)
+                };
+                entry.batches.iter().map(batch).collect()
+            });
+            let epoch = recovered.get(id).map(|entry| entry.epoch.0);
+            if epoch != Some(known.epoch)
+                || batches.as_deref() != Some(Vec::from(known.batches.clone()).as_slice())
+            {
+                return Err(format!(
+                    "invariant 14: producer {id} is recovered as epoch {epoch:?}, batches {batches:?}, and was {known:?}"
+                ));
+            }
+        }
+        match recovered.keys().find(|id| !self.producers.contains_key(id)) {
+            Some(id) => Err(format!(
+                "producer {id} is recovered and has nothing in the log"
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Entry {
+    /// What a batch is, its records having these timestamps.
+    pub fn of(batch: &Batch, content: u64, timestamps: Rc<[i64]>) -> Entry {
+        let producer = (
+            batch.producer_id().0,
+            batch.producer_epoch().0,
+            batch.base_sequence().0,
+            batch.last_sequence().0,
+        );
+        Entry {
+            base: batch.base_offset(),
+            next: batch.next_offset(),
+            epoch: batch.leader_epoch(),
+            hash: super::hash(batch.bytes()),
+            content,
+            size: batch.size_bytes() as u64,
+            timestamps,
+            producer: (producer.0 >= 0).then_some(producer),
+        }
+    }
+}

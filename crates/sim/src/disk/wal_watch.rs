@@ -1,0 +1,202 @@
+//! Reads along what is written to the write-ahead log, and so knows by itself what is durable.
+//!
+//! It goes by the layout in `docs/format.md` and not by the code that writes it. Invariant: a partition's durable end counts
+//! a group only when every group before it is on stable storage too, as recovery follows the chain.
+
+use std::collections::BTreeMap;
+
+use wiber_model::{Lsn, Offset, PartitionId, Rng};
+use wiber_storage::frame::{FrameHeader, FrameKind, HEADER_BYTES};
+use wiber_storage::io::BLOCK_BYTES;
+use wiber_storage::wal::GROUP_HEADER_BYTES;
+
+/// A group that stands in an extent.
+#[derive(Clone, Debug)]
+struct Group {
+    number: u64,
+    len: usize,
+    /// The LSN of its last frame; that of the frame before, if it has none.
+    last_lsn: u64,
+    /// The LSN that it says is durable.
+    durable: u64,
+    /// The change of the disk that wrote it.
+    written: u64,
+    stable: bool,
+    flipped: bool,
+    ends: Vec<(PartitionId, Offset)>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct WalWatch {
+    groups: BTreeMap<(u32, u64), Group>,
+    /// Every group up to this number was on stable storage at some time.
+    contiguous: u64,
+    /// Groups beyond that are on stable storage, by number.
+    ahead: BTreeMap<u64, Vec<(PartitionId, Offset)>>,
+    written_ends: BTreeMap<PartitionId, Offset>,
+    durable_ends: BTreeMap<PartitionId, Offset>,
+}
+
+impl WalWatch {
+    /// The end of what is written of a partition's log.
+    pub fn written_end(&self, partition: PartitionId) -> Offset {
+        self.written_ends
+            .get(&partition)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The end of what is durable of a partition's log.
+    pub fn durable_end(&self, partition: PartitionId) -> Offset {
+        self.durable_ends
+            .get(&partition)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Bytes were written to an extent, as change `change` of the disk; `stable` if they are durable.
+    pub fn wrote(&mut self, change: u64, extent: u32, at: u64, data: &[u8], stable: bool) {
+        let end = at + data.len() as u64;
+        let from = self.groups.range(..(extent, at)).next_back();
+        let from = from.filter(|(key, group)| key.0 == extent && key.1 + group.len as u64 > at);
+        let from = from.map_or((extent, at), |(key, _)| *key);
+        let covered: Vec<_> = self
+            .groups
+            .range(from..(extent, end))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in covered {
+            self.groups.remove(&key);
+        }
+        let mut position = 0;
+        while let Some(group) = parse(&data[position..], change) {
+            for (partition, end) in &group.ends {
+                raise(&mut self.written_ends, *partition, *end);
+            }
+            let key = (extent, at + position as u64);
+            position += group.len;
+            self.groups.insert(key, group);
+            if stable {
+                self.settle(key);
+            }
+        }
+    }
+
+    /// An extent was synced: what change `change` and those before it wrote is durable.
+    pub fn synced(&mut self, change: u64, extent: u32) {
+        let of_extent = self.groups.range((extent, 0)..(extent + 1, 0));
+        let settled: Vec<_> = of_extent
+            .filter(|(_, g)| !g.stable && g.written <= change)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in settled {
+            self.settle(key);
+        }
+    }
+
+    /// The process or the machine died. What was not stable counts again once recovery has written it again.
+    pub fn crashed(&mut self) {
+        self.groups.retain(|_, group| group.stable);
+        self.ahead.clear();
+        self.written_ends.clone_from(&self.durable_ends);
+    }
+
+    /// An extent is zeroed or gone.
+    pub fn removed(&mut self, extent: u32) {
+        self.groups.retain(|key, _| key.0 != extent);
+    }
+
+    /// A place in the log for a bit to flip in, that recovery can tell from a write that was torn: another group proves that it
+    /// was durable, and goes on doing so (S3 names the window that is left).
+    pub fn flippable(&mut self, rng: &mut Rng) -> Option<(u32, u64, usize)> {
+        let proof = |except: (u32, u64)| {
+            let others = self
+                .groups
+                .iter()
+                .filter(|(key, g)| **key != except && g.stable && !g.flipped);
+            others.map(|(_, g)| g.durable).max().unwrap_or(0)
+        };
+        let flipped = self
+            .groups
+            .values()
+            .filter(|g| g.flipped)
+            .map(|g| g.last_lsn)
+            .max()
+            .unwrap_or(0);
+        let candidates: Vec<_> = self
+            .groups
+            .iter()
+            .filter(|(_, g)| g.stable)
+            .map(|(key, _)| *key)
+            .collect();
+        // What is newest is what recovery reads.
+        let newest = candidates.len().min(24);
+        let mut recent = candidates;
+        recent.sort_by_key(|key| self.groups.get(key).map_or(0, |g| g.number));
+        let recent = &recent[recent.len() - newest..];
+        if recent.is_empty() {
+            return None;
+        }
+        let key = recent[rng.below(recent.len() as u64) as usize];
+        let (last_lsn, len) = self.groups.get(&key).map(|g| (g.last_lsn, g.len))?;
+        if proof(key) < last_lsn.max(flipped) {
+            return None;
+        }
+        self.groups.get_mut(&key)?.flipped = true;
+        Some((key.0, key.1, len))
+    }
+
+    fn settle(&mut self, key: (u32, u64)) {
+        let Some(group) = self.groups.get_mut(&key) else {
+            return;
+        };
+        group.stable = true;
+        if group.number > self.contiguous {
+            self.ahead.insert(group.number, group.ends.clone());
+        }
+        while let Some(ends) = self.ahead.remove(&(self.contiguous + 1)) {
+            self.contiguous += 1;
+            for (partition, end) in ends {
+                raise(&mut self.durable_ends, partition, end);
+            }
+        }
+    }
+}
+
+fn raise(ends: &mut BTreeMap<PartitionId, Offset>, partition: PartitionId, end: Offset) {
+    let known = ends.entry(partition).or_default();
+    *known = end.max(*known);
+}
+
+/// The group at the front of `data`.
+fn parse(data: &[u8], change: u64) -> Option<Group> {
+    let header = data.get(..GROUP_HEADER_BYTES)?;
+    if &header[..4] != b"WbrG" {
+        return None;
+    }
+    let u64_at = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().unwrap_or_default());
+    let u32_at = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap_or_default());
+    let (opening, number, first_lsn, durable) = (u64_at(24), u64_at(32), u64_at(40), u64_at(48));
+    let (frame_count, frame_bytes) = (u32_at(68), u32_at(72) as usize);
+    let mut rest = data.get(GROUP_HEADER_BYTES..GROUP_HEADER_BYTES + frame_bytes)?;
+    let mut ends = Vec::new();
+    for lsn in first_lsn..first_lsn + u64::from(frame_count) {
+        let frame = FrameHeader::decode(rest, opening, Lsn(lsn))?;
+        if frame.kind == FrameKind::Batch {
+            let end = frame.offset.plus(i64::from(frame.last_offset_delta) + 1);
+            ends.push((frame.partition, end));
+        }
+        rest = rest.get(HEADER_BYTES + frame.body_bytes as usize..)?;
+    }
+    Some(Group {
+        number,
+        len: (GROUP_HEADER_BYTES + frame_bytes).next_multiple_of(BLOCK_BYTES),
+        last_lsn: first_lsn + u64::from(frame_count) - 1,
+        durable,
+        written: change,
+        stable: false,
+        flipped: false,
+        ends,
+    })
+}

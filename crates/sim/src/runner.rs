@@ -1,0 +1,191 @@
+//! Runs seeds, on as many threads as there are, and mutants; tells what failed and how to see it again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wiber_model::mutant::{self, Mutant};
+
+use crate::checker::Violation;
+use crate::coverage::Coverage;
+use crate::plan::FaultSet;
+use crate::story::{About, Story};
+use crate::world::{self, Outcome};
+
+/// How many lines of its story a failure prints.
+const STORY_LINES: usize = 120;
+
+/// What runs have in common.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The faults that may occur.
+    pub faults: FaultSet,
+    /// As the command line has them, to print.
+    pub faults_named: Option<String>,
+    /// The mutant that is on.
+    pub mutant: Option<Mutant>,
+}
+
+/// A seed that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// What went wrong.
+    pub violation: Violation,
+}
+
+/// What came of many seeds.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// The seeds that held.
+    pub passed: u64,
+    /// Those that failed, in order.
+    pub failures: Vec<Failure>,
+    /// What happened how often.
+    pub coverage: Coverage,
+}
+
+thread_local! {
+    static PANIC: std::cell::RefCell<Option<String>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Keeps what a panic says, instead of printing it: a seed that fails so is reported like any other.
+pub fn catch_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        PANIC.with(|panic| *panic.borrow_mut() = Some(info.to_string()));
+    }));
+}
+
+/// Runs one seed. A panic counts as a broken promise.
+pub fn run_seed(seed: u64, setting: &Setting, full_trace: bool, story: &mut Story) -> Outcome {
+    mutant::activate(setting.mutant);
+    let run = || world::run(seed, setting.faults, full_trace, story);
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    mutant::activate(None);
+    outcome.unwrap_or_else(|_| Outcome {
+        violation: Some(Violation {
+            about: About::Broker,
+            what: PANIC
+                .with(|panic| panic.take())
+                .unwrap_or_else(|| "a panic".to_owned()),
+        }),
+        coverage: Coverage::default(),
+        trace: crate::trace::Trace::new(false),
+    })
+}
+
+/// Runs seeds on `threads` threads, until all are through or `failures_max` have failed.
+pub fn run_seeds(
+    seeds: std::ops::Range<u64>,
+    setting: &Setting,
+    threads: usize,
+    failures_max: usize,
+) -> Summary {
+    let next = AtomicU64::new(seeds.start);
+    let summary = Mutex::new(Summary::default());
+    let work = || {
+        let mut coverage = Coverage::default();
+        let mut passed = 0;
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let mut locked = || {
+                summary
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+            };
+            if seed >= seeds.end
+                || (seed.is_multiple_of(16) && locked().failures.len() >= failures_max)
+            {
+                let mut summary = locked();
+                summary.passed += passed;
+                summary.coverage.merge(&coverage);
+                return;
+            }
+            let outcome = run_seed(seed, setting, false, &mut Story::default());
+            coverage.merge(&outcome.coverage);
+            match outcome.violation {
+                None => passed += 1,
+                Some(violation) => locked().failures.push(Failure { seed, violation }),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let mut summary = summary
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    summary.failures.sort_by_key(|failure| failure.seed);
+    summary
+}
+
+/// The first seed of `seeds` at which a mutant is caught, and how.
+pub fn hunt(mutant: Mutant, seeds: std::ops::Range<u64>, threads: usize) -> Option<Failure> {
+    let setting = Setting {
+        faults: FaultSet::ALL,
+        faults_named: None,
+        mutant: Some(mutant),
+    };
+    run_seeds(seeds, &setting, threads, 1)
+        .failures
+        .into_iter()
+        .next()
+}
+
+/// Runs a seed twice and compares the traces byte for byte. An error shows where they part.
+pub fn check_determinism(seed: u64, setting: &Setting) -> Result<usize, String> {
+    let first = run_seed(seed, setting, true, &mut Story::default());
+    let second = run_seed(seed, setting, true, &mut Story::default());
+    let (a, b) = (first.trace.lines(), second.trace.lines());
+    if let Some(at) = (0..a.len().max(b.len())).find(|at| a.get(*at) != b.get(*at)) {
+        let line = |lines: &[String]| {
+            lines.get(at).map_or("the end".to_owned(), |line| {
+                line.chars().take(500).collect()
+            })
+        };
+        return Err(format!(
+            "seed {seed}: the traces part at line {at}:\n  {}\n  {}",
+            line(a),
+            line(b)
+        ));
+    }
+    if first.trace.hash() != second.trace.hash() {
+        return Err(format!("seed {seed}: equal lines and different hashes"));
+    }
+    Ok(a.len())
+}
+
+/// The command that runs a seed again.
+pub fn command(seed: u64, setting: &Setting) -> String {
+    let mut command = format!("cargo run --profile sim -p wiber-sim -- --seed {seed}");
+    if let Some(faults) = &setting.faults_named {
+        command.push_str(&format!(" --faults {faults}"));
+    }
+    if let Some(mutant) = setting.mutant {
+        command.push_str(&format!(" --mutant {mutant:?}"));
+    }
+    command
+}
+
+/// Runs a failed seed again, to tell its story.
+pub fn tell(failure: &Failure, setting: &Setting) -> String {
+    let mut story = Story::begun();
+    let outcome = run_seed(failure.seed, setting, false, &mut story);
+    let again = outcome.violation.map(|violation| violation.what);
+    let mut text = format!(
+        "seed {} failed: {}: {}\n  again: {}\n",
+        failure.seed,
+        failure.violation.about,
+        failure.violation.what,
+        command(failure.seed, setting)
+    );
+    if again.as_deref() != Some(&failure.violation.what) {
+        text.push_str(&format!("  the second run ended otherwise: {again:?}\n"));
+    }
+    let about = Some(failure.violation.about).filter(|about| *about != About::Broker);
+    text.push_str(&story.last(STORY_LINES, about));
+    text
+}
