@@ -13,6 +13,7 @@ mod controller;
 mod disk;
 mod errors;
 mod handlers;
+pub mod inspect;
 pub mod job;
 pub mod machine;
 pub mod message;

@@ -2,6 +2,7 @@
 //!
 //! What goes wrong is one line on standard error that says what to do, and exit code 1.
 
+mod log;
 mod logging;
 mod serve;
 
@@ -20,10 +21,13 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Arguments),
+    #[command(subcommand)]
+    Log(log::Command),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
+        Command::Log(command) => log::run(&command),
     }
 }

@@ -20,4 +20,4 @@ mod threads;
 mod wal_thread;
 
 pub use server::{Server, ServerOptions, Signals, StartError};
-pub use wiber_broker::{BrokerOptions, served_apis};
+pub use wiber_broker::{BrokerOptions, inspect, served_apis};

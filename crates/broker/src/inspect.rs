@@ -1,0 +1,490 @@
+//! Looks through a data directory and changes nothing: what is in it, and whether it is what was written.
+//!
+//! It may be done while a broker runs: what a checkpoint makes obsolete meanwhile (recycled extents, deleted files) is no
+//! damage, and is looked at again.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use wiber_controller::{ClusterImage, Recovered};
+use wiber_model::batch::{HEADER_BYTES, LOG_OVERHEAD_BYTES};
+use wiber_model::{Batch, BatchError, Lsn, Offset, PartitionId};
+use wiber_storage::checkpoint::CheckpointError;
+use wiber_storage::log::{INDEX_ENTRY_BYTES, IndexEntry, LogState, Segment};
+use wiber_storage::store::ShardSection;
+use wiber_storage::wal::{Damage, GroupHeader, Scan};
+use wiber_storage::{
+    Checkpoint, Disk, DiskError, DiskOp, FileId, Identity, IdentityError, Participant, WalError,
+};
+
+pub use wiber_storage::Frame;
+
+/// Segments are read in pieces of this many bytes, or of a batch that is larger.
+const PIECE_BYTES: usize = 4 * 1024 * 1024;
+/// How often a directory is looked at that changes while it is.
+const TRIES: usize = 5;
+
+/// How far to look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Depth {
+    /// Checkpoint, WAL, and what the segments should be.
+    Outline,
+    /// The same, with each batch of each segment.
+    Batches,
+}
+
+/// Something that is in a data directory.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// Whose directory it is.
+    Identity(&'a Identity),
+    /// The newest checkpoint.
+    Checkpoint(&'a Checkpoint),
+    /// A group of the WAL.
+    Group {
+        /// Its extent.
+        extent: u32,
+        /// Its byte position there.
+        at: u64,
+        /// Its header, if that is whole.
+        header: Option<&'a GroupHeader>,
+    },
+    /// A frame of the group before.
+    Frame {
+        /// Its LSN.
+        lsn: Lsn,
+        /// Who appended it.
+        participant: Participant,
+        /// Itself.
+        frame: &'a Frame,
+    },
+    /// A log, as the checkpoint has it.
+    Log {
+        /// Its topic's name; none if the topic was deleted since.
+        topic: Option<&'a str>,
+        /// The state.
+        state: &'a LogState,
+    },
+    /// A segment of the log before.
+    Segment(&'a Segment),
+    /// A batch of the segment before.
+    Batch {
+        /// Its byte position.
+        position: u64,
+        /// Itself.
+        batch: &'a Batch,
+    },
+    /// Something is wrong.
+    Problem(&'a Problem),
+}
+
+/// Something that is not as it was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// The file, as a path within the data directory.
+    pub file: String,
+    /// The byte position.
+    pub position: u64,
+    /// What is wrong, and what it means.
+    pub what: String,
+}
+
+/// What an inspection came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Groups of the WAL behind the checkpoint.
+    pub groups: u64,
+    /// Frames in them.
+    pub frames: u64,
+    /// Logs in the checkpoint.
+    pub logs: u64,
+    /// Segments in it.
+    pub segments: u64,
+    /// Bytes of segments that were read.
+    pub bytes_read: u64,
+    /// Batches that were read.
+    pub batches: u64,
+    /// All that is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// Why a directory cannot be inspected.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// It is no data directory.
+    #[error(
+        "there is no wiber.format here: this is no data directory of Wiber; name one with --data-dir"
+    )]
+    NoDirectory,
+    /// Its identity cannot be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Its checkpoint is of another format.
+    #[error(transparent)]
+    Checkpoint(CheckpointError),
+    /// Its WAL cannot be read.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+}
+
+/// Looks through a directory, and tells `tell` what it finds, in order.
+///
+/// # Errors
+/// If it is none, or of another format. Damage is no error: it is in the summary.
+pub fn inspect(
+    disk: &mut dyn Disk,
+    depth: Depth,
+    tell: &mut dyn FnMut(Found<'_>),
+) -> Result<Summary, InspectError> {
+    let identity = Identity::read(disk)?.ok_or(InspectError::NoDirectory)?;
+    tell(Found::Identity(&identity));
+    let mut inspection = Inspection {
+        disk,
+        depth,
+        tell,
+        summary: Summary::default(),
+    };
+    let (checkpoint, groups, damage) = inspection.checkpoint_and_wal(&identity)?;
+    let metadata = inspection.groups(groups, damage);
+    let image = inspection.image(checkpoint.as_ref(), metadata);
+    if let Some(checkpoint) = &checkpoint {
+        inspection.logs(checkpoint, &image);
+    }
+    Ok(inspection.summary)
+}
+
+struct Inspection<'a> {
+    disk: &'a mut dyn Disk,
+    depth: Depth,
+    tell: &'a mut dyn FnMut(Found<'_>),
+    summary: Summary,
+}
+
+/// A group as it is kept until the WAL was read through.
+type Group = (
+    u32,
+    u64,
+    Option<GroupHeader>,
+    Vec<(Lsn, Participant, Frame)>,
+);
+
+type CheckpointAndWal = (Option<Checkpoint>, Vec<Group>, Vec<Damage>);
+
+impl Inspection<'_> {
+    fn problem(&mut self, file: FileId, position: u64, what: String) {
+        let problem = Problem {
+            file: file.path(),
+            position,
+            what,
+        };
+        (self.tell)(Found::Problem(&problem));
+        self.summary.problems.push(problem);
+    }
+
+    /// The newest checkpoint and the WAL behind it, which belong together.
+    fn checkpoint_and_wal(
+        &mut self,
+        identity: &Identity,
+    ) -> Result<CheckpointAndWal, InspectError> {
+        for tries in 1.. {
+            let checkpoint = match Checkpoint::read(self.disk) {
+                Ok(checkpoint) => checkpoint,
+                Err(error @ CheckpointError::Version(_)) => {
+                    return Err(InspectError::Checkpoint(error));
+                }
+                Err(error) => {
+                    let what = format!(
+                        "{error}; a broker does not start with it, and nothing else can be told from here"
+                    );
+                    self.problem(FileId::Checkpoint, 0, what);
+                    return Ok((None, Vec::new(), Vec::new()));
+                }
+            };
+            let (groups, damage) = read_wal(self.disk, identity, checkpoint.as_ref())?;
+            // Extents that a newer checkpoint frees are written over while they are read.
+            if damage.is_empty() || tries == TRIES || !self.moved_on(checkpoint.as_ref()) {
+                if let Some(checkpoint) = &checkpoint {
+                    (self.tell)(Found::Checkpoint(checkpoint));
+                }
+                return Ok((checkpoint, groups, damage));
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
+    /// Tells of the groups. Returns the metadata frames in them.
+    fn groups(&mut self, groups: Vec<Group>, damage: Vec<Damage>) -> Vec<(Lsn, Bytes)> {
+        let mut metadata = Vec::new();
+        for (extent, at, header, frames) in groups {
+            self.summary.groups += 1;
+            self.summary.frames += frames.len() as u64;
+            (self.tell)(Found::Group {
+                extent,
+                at,
+                header: header.as_ref(),
+            });
+            for (lsn, participant, frame) in frames {
+                (self.tell)(Found::Frame {
+                    lsn,
+                    participant,
+                    frame: &frame,
+                });
+                if let Frame::Metadata(bytes) = frame {
+                    metadata.push((lsn, bytes));
+                }
+            }
+        }
+        for damage in damage {
+            let what = format!(
+                "{} frames from LSN {} on cannot be read although they were durable; the logs that they may have been of take no more",
+                damage.frames, damage.first
+            );
+            self.problem(FileId::Wal(damage.extent), damage.at, what);
+        }
+        metadata
+    }
+
+    /// Whether a newer checkpoint has taken the place of this one.
+    fn moved_on(&mut self, checkpoint: Option<&Checkpoint>) -> bool {
+        let id = |checkpoint: Option<&Checkpoint>| checkpoint.map_or(0, |checkpoint| checkpoint.id);
+        Checkpoint::read(self.disk).is_ok_and(|now| id(now.as_ref()) != id(checkpoint))
+    }
+
+    /// The metadata, for the topics' names.
+    fn image(
+        &mut self,
+        checkpoint: Option<&Checkpoint>,
+        metadata: Vec<(Lsn, Bytes)>,
+    ) -> ClusterImage {
+        let section = checkpoint.and_then(|c| {
+            c.sections
+                .iter()
+                .find(|s| s.participant == Participant::CONTROLLER)
+        });
+        let cut = section.map_or(Lsn::ZERO, |section| section.cut);
+        let frames = metadata
+            .into_iter()
+            .filter(|(lsn, _)| *lsn > cut)
+            .map(|(_, bytes)| bytes);
+        match Recovered::new(section.map(|s| s.bytes.clone()), frames.collect()) {
+            Ok(recovered) => recovered.image().clone(),
+            Err(error) => {
+                self.problem(FileId::Checkpoint, 0, format!("metadata: {error}"));
+                ClusterImage::default()
+            }
+        }
+    }
+
+    fn logs(&mut self, checkpoint: &Checkpoint, image: &ClusterImage) {
+        for section in &checkpoint.sections {
+            if section.participant == Participant::CONTROLLER {
+                continue;
+            }
+            match ShardSection::decode(section.bytes.clone()) {
+                Ok(decoded) => {
+                    for state in decoded.logs {
+                        self.log(checkpoint, &state, image);
+                    }
+                }
+                Err(error) => self.problem(
+                    FileId::Checkpoint,
+                    0,
+                    format!("{}: {error}", section.participant),
+                ),
+            }
+        }
+    }
+
+    fn log(&mut self, checkpoint: &Checkpoint, state: &LogState, image: &ClusterImage) {
+        self.summary.logs += 1;
+        let topic = image
+            .topic_by_id(state.id.topic)
+            .map(|topic| topic.name.as_str());
+        (self.tell)(Found::Log { topic, state });
+        for segment in &state.segments {
+            self.summary.segments += 1;
+            (self.tell)(Found::Segment(segment));
+            let result = match self.depth {
+                Depth::Outline => self.check_size(segment),
+                Depth::Batches => self
+                    .check_batches(segment)
+                    .and_then(|starts| self.check_index(segment, &starts)),
+            };
+            if let Err((file, position, what)) = result
+                && !self.moved_on(Some(checkpoint))
+            {
+                self.problem(file, position, what);
+            }
+        }
+    }
+
+    fn check_size(&mut self, segment: &Segment) -> Result<(), (FileId, u64, String)> {
+        for (file, bytes) in [
+            (FileId::Segment(segment.id), segment.bytes),
+            (FileId::Index(segment.id), segment.index_bytes),
+        ] {
+            let have = if bytes == 0 {
+                Ok(0)
+            } else {
+                self.disk.size(file)
+            };
+            match have {
+                Ok(have) if have >= bytes => {}
+                Ok(have) => {
+                    return Err((
+                        file,
+                        have,
+                        format!("it has {have} bytes and should have {bytes}"),
+                    ));
+                }
+                Err(error) => return Err((file, 0, error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads every batch. Returns where each starts.
+    fn check_batches(
+        &mut self,
+        segment: &Segment,
+    ) -> Result<BTreeMap<u64, Offset>, (FileId, u64, String)> {
+        let file = FileId::Segment(segment.id);
+        let mut starts = BTreeMap::new();
+        let mut position = 0;
+        let mut next = segment.id.base;
+        let mut len = PIECE_BYTES;
+        while position < segment.bytes {
+            let wanted = (len as u64).min(segment.bytes - position) as usize;
+            let read = DiskOp::Read {
+                file,
+                at: position,
+                len: wanted,
+            };
+            let mut piece = self
+                .disk
+                .perform(read)
+                .map_err(|error| (file, position, read_error(&error)))?;
+            let short = piece.len() < wanted;
+            let begin = position;
+            loop {
+                let batch = match Batch::split_from(&mut piece) {
+                    Ok(batch) => batch,
+                    Err(BatchError::Truncated { needed, .. }) => {
+                        len = PIECE_BYTES.max(needed);
+                        break;
+                    }
+                    Err(error) => return Err((file, position, error.to_string())),
+                };
+                batch
+                    .check_crc()
+                    .map_err(|error| (file, position, error.to_string()))?;
+                if batch.base_offset() < next {
+                    let what = format!(
+                        "a batch of offset {} follows offset {next}",
+                        batch.base_offset()
+                    );
+                    return Err((file, position, what));
+                }
+                (self.tell)(Found::Batch {
+                    position,
+                    batch: &batch,
+                });
+                starts.insert(position, batch.base_offset());
+                next = batch.next_offset();
+                position += batch.size_bytes() as u64;
+                self.summary.batches += 1;
+                self.summary.bytes_read += batch.size_bytes() as u64;
+            }
+            let stuck = position == begin
+                && (short || len <= PIECE_BYTES.max(HEADER_BYTES + LOG_OVERHEAD_BYTES));
+            if stuck {
+                let what = format!(
+                    "the segment ends in the middle of a batch, and should have {} bytes",
+                    segment.bytes
+                );
+                return Err((file, position, what));
+            }
+        }
+        if next != segment.next_offset {
+            let what = format!(
+                "the last offset is before {next}, and should be before {}",
+                segment.next_offset
+            );
+            return Err((file, position, what));
+        }
+        Ok(starts)
+    }
+
+    fn check_index(
+        &mut self,
+        segment: &Segment,
+        starts: &BTreeMap<u64, Offset>,
+    ) -> Result<(), (FileId, u64, String)> {
+        if segment.index_bytes == 0 {
+            return Ok(());
+        }
+        let file = FileId::Index(segment.id);
+        let read = DiskOp::Read {
+            file,
+            at: 0,
+            len: segment.index_bytes as usize,
+        };
+        let bytes = self
+            .disk
+            .perform(read)
+            .map_err(|error| (file, 0, read_error(&error)))?;
+        if (bytes.len() as u64) < segment.index_bytes {
+            let what = format!(
+                "it has {} bytes and should have {}",
+                bytes.len(),
+                segment.index_bytes
+            );
+            return Err((file, bytes.len() as u64, what));
+        }
+        for (i, entry) in IndexEntry::parse(bytes).into_iter().enumerate() {
+            let offset = segment.id.base.plus(i64::from(entry.relative_offset));
+            if starts.get(&u64::from(entry.position)) != Some(&offset) {
+                let what = format!(
+                    "entry {i} says that offset {offset} starts at byte {}, and it does not",
+                    entry.position
+                );
+                return Err((file, (i * INDEX_ENTRY_BYTES) as u64, what));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_error(error: &DiskError) -> String {
+    match error {
+        DiskError::NotFound => "the file is missing".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+fn read_wal(
+    disk: &mut dyn Disk,
+    identity: &Identity,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<(Vec<Group>, Vec<Damage>), WalError> {
+    let mut scan = Scan::new(disk, identity, checkpoint)?;
+    let (mut groups, mut damage) = (Vec::new(), Vec::new());
+    while let Some(group) = scan.next_group()? {
+        damage.extend(group.damage);
+        let frames = group
+            .frames
+            .into_iter()
+            .map(|(lsn, header, frame)| (lsn, header.participant, frame));
+        groups.push((group.extent, group.at, group.header, frames.collect()));
+    }
+    Ok((groups, damage))
+}
+
+/// The name of a partition, for people.
+#[must_use]
+pub fn partition_name(topic: Option<&str>, id: PartitionId) -> String {
+    match topic {
+        Some(topic) => format!("{topic}-{}", id.partition),
+        None => id.to_string(),
+    }
+}

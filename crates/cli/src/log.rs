@@ -1,0 +1,315 @@
+//! `wiber log`: looks at a data directory, also while a broker uses it.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use wiber_server::disk::DataDirectory;
+use wiber_server::inspect::{self, Depth, Found, Summary};
+
+/// How often progress is shown.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Looks at a data directory, also while a broker uses it. Changes nothing.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Prints what is in it: the checkpoint, the write-ahead log behind it, the logs and their segments.
+    Inspect {
+        #[command(flatten)]
+        place: Place,
+        /// Prints each batch of each segment too.
+        #[arg(long)]
+        batches: bool,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+    /// Reads all of it and checks every checksum, offset and index entry. Exit code 1 if something is wrong.
+    Verify {
+        #[command(flatten)]
+        place: Place,
+        /// How to print.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+    },
+}
+
+/// Which directory.
+#[derive(Args)]
+pub struct Place {
+    /// The data directory.
+    #[arg(
+        long,
+        env = "WIBER_DATA_DIR",
+        value_name = "DIR",
+        default_value = "./wiber-data"
+    )]
+    data_dir: PathBuf,
+}
+
+/// How to print.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs the command.
+pub fn run(command: &Command) -> ExitCode {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let result = match command {
+        Command::Inspect {
+            place,
+            batches,
+            output,
+        } => {
+            let depth = if *batches {
+                Depth::Batches
+            } else {
+                Depth::Outline
+            };
+            look(place, depth, |found| print(&mut out, found, *output))
+        }
+        Command::Verify { place, output } => {
+            let mut progress = Progress::new();
+            look(place, Depth::Batches, |found| {
+                progress.note(found);
+                if matches!(found, Found::Problem(_)) {
+                    print(&mut out, found, *output)
+                } else {
+                    Ok(())
+                }
+            })
+            .and_then(|summary| {
+                summarize(&mut out, &summary, *output).map_err(|error| error.to_string())?;
+                Ok(summary)
+            })
+        }
+    };
+    let flushed = out.flush();
+    match (result, flushed) {
+        // Whoever read the output has seen enough.
+        (_, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        (Ok(summary), Ok(())) if summary.problems.is_empty() => ExitCode::SUCCESS,
+        (Ok(_), Ok(())) => ExitCode::FAILURE,
+        (Err(reason), _) => {
+            eprintln!("wiber: {reason}");
+            ExitCode::FAILURE
+        }
+        (_, Err(error)) => {
+            eprintln!("wiber: cannot write the output: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Inspects a directory. What cannot be printed ends the printing and not the inspection.
+fn look(
+    place: &Place,
+    depth: Depth,
+    mut tell: impl FnMut(&Found<'_>) -> io::Result<()>,
+) -> Result<Summary, String> {
+    let path = place.data_dir.display();
+    let mut disk =
+        DataDirectory::open_read_only(&place.data_dir).map_err(|error| error.to_string())?;
+    let mut printed = Ok(());
+    let summary = inspect::inspect(&mut disk, depth, &mut |found| {
+        if printed.is_ok() {
+            printed = tell(&found);
+        }
+    });
+    summary.map_err(|error| format!("{path}: {error}"))
+}
+
+fn print(out: &mut impl Write, found: &Found<'_>, output: Output) -> io::Result<()> {
+    match output {
+        Output::Text => writeln!(out, "{}", text(found)),
+        Output::Json => writeln!(out, "{}", as_json(found)),
+    }
+}
+
+fn text(found: &Found<'_>) -> String {
+    match found {
+        Found::Identity(identity) => format!(
+            "cluster {}, node {}, directory {}",
+            identity.cluster_id, identity.node_id, identity.directory
+        ),
+        Found::Checkpoint(checkpoint) => format!(
+            "checkpoint {}: the write-ahead log goes on in extent {} at byte {}, LSN {}",
+            checkpoint.id,
+            checkpoint.position.extent,
+            checkpoint.position.at,
+            checkpoint.position.lsn
+        ),
+        Found::Group { extent, at, header } => match header {
+            Some(header) => format!(
+                "wal extent {extent} byte {at}: group {} of {} frames from LSN {}, {} bytes",
+                header.number,
+                header.frame_count,
+                header.first_lsn,
+                header.group_bytes()
+            ),
+            None => format!("wal extent {extent} byte {at}: a group whose header cannot be read"),
+        },
+        Found::Frame {
+            lsn,
+            participant,
+            frame,
+        } => format!("  LSN {lsn} of {participant}: {}", frame_text(frame)),
+        Found::Log { topic, state } => format!(
+            "log {}: offsets {} to {}, leader epoch {}, {} segments, {} producers{}",
+            inspect::partition_name(*topic, state.id),
+            state.start,
+            state.end,
+            state.epochs.latest(),
+            state.segments.len(),
+            state.producers.len(),
+            state
+                .damage
+                .as_deref()
+                .map(|why| format!(", DAMAGED: {why}"))
+                .unwrap_or_default()
+        ),
+        Found::Segment(segment) => format!(
+            "  segment {}.{}: up to offset {}, {} bytes, index {} bytes, largest timestamp {}",
+            segment.id.base,
+            segment.id.generation,
+            segment.next_offset,
+            segment.bytes,
+            segment.index_bytes,
+            segment.max_timestamp.0
+        ),
+        Found::Batch { position, batch } => format!("    byte {position}: {batch:?}"),
+        Found::Problem(problem) => format!(
+            "PROBLEM {} at byte {}: {}",
+            problem.file, problem.position, problem.what
+        ),
+    }
+}
+
+fn frame_text(frame: &inspect::Frame) -> String {
+    use inspect::Frame;
+    match frame {
+        Frame::Batch { partition, batch } => format!("batch for {partition}: {batch:?}"),
+        Frame::Epochs(starts) => format!("leader epochs of {} partitions begin", starts.len()),
+        Frame::LogStart { partition, start } => format!("{partition} starts at offset {start}"),
+        Frame::Truncate { partition, end } => format!("{partition} is cut to offset {end}"),
+        Frame::Metadata(bytes) => format!("metadata, {} bytes", bytes.len()),
+    }
+}
+
+fn as_json(found: &Found<'_>) -> Value {
+    match found {
+        Found::Identity(identity) => json!({
+            "found": "identity", "cluster_id": identity.cluster_id, "node_id": identity.node_id.0,
+            "directory": identity.directory.to_string(),
+        }),
+        Found::Checkpoint(checkpoint) => json!({
+            "found": "checkpoint", "id": checkpoint.id, "extent": checkpoint.position.extent,
+            "byte": checkpoint.position.at, "lsn": checkpoint.position.lsn.0,
+        }),
+        Found::Group { extent, at, header } => json!({
+            "found": "group", "extent": extent, "byte": at, "number": header.map(|h| h.number),
+            "first_lsn": header.map(|h| h.first_lsn.0), "frames": header.map(|h| h.frame_count),
+        }),
+        Found::Frame {
+            lsn,
+            participant,
+            frame,
+        } => json!({
+            "found": "frame", "lsn": lsn.0, "participant": participant.to_string(), "frame": frame_text(frame),
+        }),
+        Found::Log { topic, state } => json!({
+            "found": "log", "topic": topic, "topic_id": state.id.topic.to_string(), "partition": state.id.partition,
+            "start": state.start.0, "end": state.end.0, "leader_epoch": state.epochs.latest().0,
+            "segments": state.segments.len(), "producers": state.producers.len(), "damage": state.damage,
+        }),
+        Found::Segment(segment) => json!({
+            "found": "segment", "base": segment.id.base.0, "generation": segment.id.generation,
+            "next_offset": segment.next_offset.0, "bytes": segment.bytes, "index_bytes": segment.index_bytes,
+            "max_timestamp_ms": segment.max_timestamp.0,
+        }),
+        Found::Batch { position, batch } => json!({
+            "found": "batch", "byte": position, "base_offset": batch.base_offset().0, "last_offset": batch.last_offset().0,
+            "leader_epoch": batch.leader_epoch().0, "records": batch.record_count(), "bytes": batch.size_bytes(),
+            "producer_id": batch.producer_id().0, "producer_epoch": batch.producer_epoch().0,
+            "base_sequence": batch.base_sequence().0, "max_timestamp_ms": batch.max_timestamp().0,
+        }),
+        Found::Problem(problem) => json!({
+            "found": "problem", "file": problem.file, "byte": problem.position, "what": problem.what,
+        }),
+    }
+}
+
+fn summarize(out: &mut impl Write, summary: &Summary, output: Output) -> io::Result<()> {
+    match output {
+        Output::Text => writeln!(
+            out,
+            "{} logs, {} segments, {} batches, {:.1} MB read; {} groups with {} frames in the write-ahead log; {}",
+            summary.logs,
+            summary.segments,
+            summary.batches,
+            summary.bytes_read as f64 / 1e6,
+            summary.groups,
+            summary.frames,
+            match summary.problems.len() {
+                0 => "all is well".to_owned(),
+                1 => "1 problem".to_owned(),
+                problems => format!("{problems} problems"),
+            }
+        ),
+        Output::Json => {
+            let value = json!({
+                "found": "summary", "logs": summary.logs, "segments": summary.segments, "batches": summary.batches,
+                "bytes_read": summary.bytes_read, "groups": summary.groups, "frames": summary.frames,
+                "problems": summary.problems.len(),
+            });
+            writeln!(out, "{value}")
+        }
+    }
+}
+
+/// Shows on a terminal how far a verification is.
+struct Progress {
+    shown: Option<Instant>,
+    bytes: u64,
+    visible: bool,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress {
+            shown: None,
+            bytes: 0,
+            visible: io::stderr().is_terminal(),
+        }
+    }
+
+    fn note(&mut self, found: &Found<'_>) {
+        let Found::Batch { batch, .. } = found else {
+            return;
+        };
+        self.bytes += batch.size_bytes() as u64;
+        if self.visible
+            && self
+                .shown
+                .is_none_or(|shown| shown.elapsed() > PROGRESS_INTERVAL)
+        {
+            self.shown = Some(Instant::now());
+            eprint!("\r{:.1} MB read ", self.bytes as f64 / 1e6);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown.is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
