@@ -210,7 +210,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// How many more bytes this could yield at most: those at hand, and those that are still allowed.
-    pub(crate) fn most_left(&self) -> u64 {
+    fn most_left(&self) -> u64 {
         self.allowance.saturating_add(self.at_hand() as u64)
     }
 
@@ -287,7 +287,7 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    pub(crate) fn too_large(&self) -> DecompressError {
+    fn too_large(&self) -> DecompressError {
         DecompressError::TooLarge {
             limit_bytes: self.limit_bytes,
         }

@@ -65,9 +65,7 @@ impl<'a> Chunks<'a> {
             .split_first_chunk()
             .ok_or("it ends within a block's length")?;
         let length = usize::try_from(i32::from_be_bytes(*length))
-            .ok()
-            .filter(|length| *length > 0)
-            .ok_or("a block has no positive length")?;
+            .map_err(|_| "a block's length is negative")?;
         let (chunk, rest) = rest
             .split_at_checked(length)
             .ok_or("it ends within a block")?;

@@ -130,10 +130,14 @@ fn skipping_is_reading_without_looking() {
 
 #[test]
 fn a_skip_beyond_the_limit_is_refused_before_anything_is_unfolded() {
-    let payload = compress(Compression::Zstd, &text(1000));
-    let mut decoder = Decoder::new(Compression::Zstd, &payload, 500).unwrap();
-    let error = DecompressError::TooLarge { limit_bytes: 500 };
-    assert_eq!(decoder.skip(501), Err(error));
+    for codec in CODECS.into_iter().chain([Compression::None]) {
+        let payload = compress(codec, &text(100));
+        let mut decoder = Decoder::new(codec, &payload, 500).unwrap();
+        assert_eq!(decoder.skip(40), Ok(true));
+        let error = DecompressError::TooLarge { limit_bytes: 500 };
+        assert_eq!(decoder.skip(461), Err(error), "{codec:?}");
+        assert_eq!(decoder.skip(460), Ok(false), "{codec:?} has but 60 more");
+    }
 }
 
 #[test]
@@ -188,6 +192,8 @@ mod snappy {
             let payload = [header, &length.to_be_bytes(), &bare(b"text")].concat();
             assert!(is_damage(&unfold_snappy(&payload)), "{length}");
         }
+        let empty = [header, &[0; 4]].concat();
+        assert!(is_damage(&unfold_snappy(&empty)));
     }
 
     #[test]

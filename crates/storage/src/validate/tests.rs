@@ -334,6 +334,27 @@ fn walked(codec: Compression, payload: &[u8], count: i32) -> Result<Vec<Sketch>,
     Ok(sketches)
 }
 
+#[test]
+fn a_varlong_has_64_bits() {
+    for codec in CODECS {
+        let walked = |last: u8| {
+            let mut body = vec![0];
+            body.extend_from_slice(&[0xff; 9]);
+            body.extend_from_slice(&[last, 0, 1, 1, 0]);
+            let payload = [&[2 * body.len() as u8][..], &body].concat();
+            self::walked(codec, &payload, 1)
+        };
+        let sketch = Sketch {
+            timestamp_delta: i64::MIN,
+            offset_delta: 0,
+            has_key: false,
+        };
+        assert_eq!(walked(1), Ok(vec![sketch]), "{codec:?}");
+        assert!(walked(2).is_err(), "{codec:?}");
+        assert!(walked(0x81).is_err(), "{codec:?}");
+    }
+}
+
 /// Records with keys, values and headers of all sizes, as bytes.
 fn payloads() -> impl Strategy<Value = (Vec<u8>, i32)> {
     let bytes = || prop::option::of(prop::collection::vec(any::<u8>(), 0..300));

@@ -114,9 +114,6 @@ impl Stream<'_> {
         self.left = u64::MAX;
         let length = self.varint("its length is not a varint")?;
         self.left = u64::try_from(length).map_err(|_| Problem::Format("its length is negative"))?;
-        if self.left > self.decoder.most_left() {
-            return Err(self.decoder.too_large().into());
-        }
         self.skip(1, "it ends before its attributes")?;
         let timestamp_delta = self.varlong("its timestamp delta is not a varint")?;
         let offset_delta = self.varint("its offset delta is not a varint")?;
