@@ -7,6 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 /// How the log looks and how much it says.
 #[derive(Args, Clone, Copy)]
+#[group(id = "logging")]
 pub struct Arguments {
     /// How log lines look.
     #[arg(
