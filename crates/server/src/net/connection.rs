@@ -379,3 +379,60 @@ impl Drop for ConnectionTask {
         state.end_exception(self.connection.id, self.net.budget());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_slow_request_that_makes_progress_is_no_stall() {
+        let limits = Limits {
+            stalled: Duration::from_secs(60),
+            idle: Duration::MAX,
+            ..Limits::default()
+        };
+        let second = |n: u64| Monotonic(n * 1_000_000_000);
+        let mut state = State::default();
+        let send = |state: &mut State, bytes: &[u8]| {
+            assert_eq!(state.reader.feed(&mut &*bytes), Ok(None));
+        };
+        assert_eq!(state.overdue(second(0), &limits), None);
+        send(&mut state, &1_000_000i32.to_be_bytes());
+        let mut now = 1;
+        for _ in 0..10 {
+            assert_eq!(state.overdue(second(now), &limits), None);
+            assert_eq!(state.overdue(second(now + 59), &limits), None);
+            send(&mut state, &[0; STALLED_MIN_BYTES]);
+            now += 60;
+        }
+        // Less than that is too little, however often it comes.
+        for _ in 0..59 {
+            assert_eq!(state.overdue(second(now), &limits), None);
+            send(&mut state, &[0; 10]);
+            now += 1;
+        }
+        let reason = state.overdue(second(now + 1), &limits).unwrap();
+        assert!(reason.contains("half a request"), "{reason}");
+    }
+
+    #[test]
+    fn time_that_the_broker_needs_is_not_the_client_s() {
+        let limits = Limits::default();
+        let late = Monotonic(u64::MAX / 2);
+        let mut state = State::default();
+        assert!(state.overdue(late, &limits).unwrap().contains("idle"));
+        state.unanswered.push_back(1);
+        assert_eq!(state.overdue(late, &limits), None);
+        assert_eq!(state.reader.feed(&mut &[0, 0][..]), Ok(None));
+        state.is_held_back = true;
+        assert_eq!(state.overdue(Monotonic(0), &limits), None);
+        assert_eq!(state.overdue(late, &limits), None);
+        // But it is the client that leaves its responses untaken.
+        let mut writer = wiber_protocol::Writer::with_capacity(4);
+        writer.reserve_size();
+        state.outgoing.push(&writer.finish_sized().unwrap());
+        assert!(state.overdue(late, &limits).unwrap().contains("idle"));
+    }
+}

@@ -783,6 +783,30 @@ fn stopping_waits_for_the_controller_but_not_for_ever() {
 }
 
 #[test]
+fn a_server_that_stops_takes_no_more_requests() {
+    let mut stuck = Echo::with(2, Limits::default(), false);
+    let mut clients: Vec<Client> = (0..2).map(|_| stuck.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask("echo"), b"echo");
+    }
+    let mut waiting = stuck.connect();
+    waiting.send(b"timer 100");
+    stuck.wait_until("the request", |record| record.frames == 3);
+    let server = stuck.server.take().unwrap();
+    let stopping = std::thread::spawn(move || server.shutdown_within(Duration::from_millis(400)));
+    let end = Instant::now() + DEADLINE;
+    while TcpStream::connect(stuck.address).is_ok() {
+        assert!(Instant::now() < end, "clients are accepted");
+    }
+    // The first shard has stopped serving, and the second has the same mail.
+    clients[0].send(b"echo");
+    // What was taken is answered.
+    assert_eq!(waiting.receive(), b"timer 100");
+    stopping.join().unwrap().unwrap();
+    assert_eq!(stuck.record.lock().unwrap().frames, 3);
+}
+
+#[test]
 fn a_taken_port_is_named_with_the_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
