@@ -108,6 +108,12 @@ const PRODUCER_IDS: u8 = 4;
 /// The version of every body so far.
 const VERSION: u8 = 1;
 
+/// The least bytes that a listener takes.
+pub(crate) const LISTENER_BYTES: usize = 10;
+
+/// The least bytes that a setting takes.
+pub(crate) const CONFIG_BYTES: usize = 8;
+
 impl MetadataRecord {
     /// The bytes of records, one after another: an entry of the metadata log.
     #[must_use]
@@ -147,10 +153,10 @@ impl MetadataRecord {
     fn put(&self, out: &mut BytesMut) {
         out.put_slice(&[self.kind(), VERSION]);
         let length_at = out.len();
-        out.put_u32_le(0);
+        out.put_u32(0);
         self.put_body(out);
         let length = (out.len() - length_at - 4) as u32;
-        out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+        out[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
     }
 
     fn put_body(&self, out: &mut BytesMut) {
@@ -162,7 +168,7 @@ impl MetadataRecord {
                 listeners,
                 rack,
             } => {
-                out.put_i32_le(id.0);
+                out.put_i32(id.0);
                 out.put_slice(incarnation);
                 out.put_slice(directory);
                 put_list(out, listeners.iter(), put_listener);
@@ -185,7 +191,7 @@ impl MetadataRecord {
                 });
             }
             MetadataRecord::DeleteTopic { id } => out.put_slice(&id.0),
-            MetadataRecord::ProducerIds { next } => out.put_i64_le(*next),
+            MetadataRecord::ProducerIds { next } => out.put_i64(*next),
         }
     }
 
@@ -195,13 +201,13 @@ impl MetadataRecord {
                 id: BrokerId(body.i32()?),
                 incarnation: body.id()?,
                 directory: body.id()?,
-                listeners: body.list(6, read_listener)?,
+                listeners: body.list(LISTENER_BYTES, read_listener)?,
                 rack: body.option(Reader::string)?,
             },
             (CREATE_TOPIC, 1) => MetadataRecord::CreateTopic {
                 name: body.string()?,
                 id: TopicId(body.id()?),
-                configs: body.list(4, read_config)?,
+                configs: body.list(CONFIG_BYTES, read_config)?,
                 partitions: read_assignments(body)?,
             },
             (DELETE_TOPIC, 1) => MetadataRecord::DeleteTopic {
@@ -217,7 +223,7 @@ impl MetadataRecord {
 pub(crate) fn put_listener(out: &mut BytesMut, listener: &Listener) {
     put_string(out, &listener.name);
     put_string(out, &listener.host);
-    out.put_u16_le(listener.port);
+    out.put_u16(listener.port);
 }
 
 pub(crate) fn read_listener(reader: &mut Reader) -> Result<Listener, DecodeError> {
@@ -229,7 +235,7 @@ pub(crate) fn read_listener(reader: &mut Reader) -> Result<Listener, DecodeError
 }
 
 pub(crate) fn put_brokers(out: &mut BytesMut, brokers: &[BrokerId]) {
-    put_list(out, brokers.iter(), |out, broker| out.put_i32_le(broker.0));
+    put_list(out, brokers.iter(), |out, broker| out.put_i32(broker.0));
 }
 
 pub(crate) fn read_brokers(reader: &mut Reader) -> Result<Arc<[BrokerId]>, DecodeError> {

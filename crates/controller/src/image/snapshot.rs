@@ -6,11 +6,21 @@ use wiber_model::{BrokerId, LeaderEpoch, TopicId};
 use super::{ClusterImage, ImageError, PartitionState, Registration, TopicState};
 use crate::codec::{DecodeError, Reader, put_list, put_option, put_string};
 use crate::record::{
-    MetadataOffset, put_brokers, put_listener, read_brokers, read_config, read_listener,
+    CONFIG_BYTES, LISTENER_BYTES, MetadataOffset, put_brokers, put_listener, read_brokers,
+    read_config, read_listener,
 };
 
 /// The version of the bytes.
 const VERSION: u8 = 1;
+
+/// The least bytes that a broker takes.
+const BROKER_BYTES: usize = 49;
+
+/// The least bytes that a topic takes.
+const TOPIC_BYTES: usize = 28;
+
+/// The least bytes that a partition takes.
+const PARTITION_BYTES: usize = 20;
 
 /// Why bytes are not an image.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -34,10 +44,10 @@ impl ClusterImage {
     pub fn to_snapshot(&self) -> Bytes {
         let mut out = BytesMut::new();
         out.put_u8(VERSION);
-        out.put_u64_le(self.offset.0);
-        out.put_i64_le(self.next_producer_id);
+        out.put_u64(self.offset.0);
+        out.put_i64(self.next_producer_id);
         put_list(&mut out, self.brokers.iter(), |out, (id, broker)| {
-            out.put_i32_le(id.0);
+            out.put_i32(id.0);
             put_registration(out, broker);
         });
         put_list(&mut out, self.topics.values(), |out, topic| {
@@ -61,11 +71,11 @@ impl ClusterImage {
             next_producer_id: reader.i64()?,
             ..ClusterImage::default()
         };
-        let brokers = reader.list(49, |reader| {
+        let brokers = reader.list(BROKER_BYTES, |reader| {
             Ok((BrokerId(reader.i32()?), read_registration(reader)?))
         })?;
         image.brokers.extend(brokers);
-        for topic in reader.list(26, read_topic)? {
+        for topic in reader.list(TOPIC_BYTES, read_topic)? {
             image.insert_topic(topic)?;
         }
         reader.end()?;
@@ -85,7 +95,7 @@ fn read_offset(reader: &mut Reader) -> Result<u64, DecodeError> {
 fn put_registration(out: &mut BytesMut, broker: &Registration) {
     out.put_slice(&broker.incarnation);
     out.put_slice(&broker.directory);
-    out.put_u64_le(broker.epoch.0);
+    out.put_u64(broker.epoch.0);
     put_list(out, broker.listeners.iter(), put_listener);
     put_option(out, broker.rack.as_deref(), put_string);
 }
@@ -95,7 +105,7 @@ fn read_registration(reader: &mut Reader) -> Result<Registration, DecodeError> {
         incarnation: reader.id()?,
         directory: reader.id()?,
         epoch: MetadataOffset(read_offset(reader)?),
-        listeners: reader.list(6, read_listener)?,
+        listeners: reader.list(LISTENER_BYTES, read_listener)?,
         rack: reader.option(Reader::string)?,
     })
 }
@@ -117,9 +127,9 @@ fn put_topic(out: &mut BytesMut, topic: &TopicState) {
     put_list(out, topic.partitions.iter(), |out, partition| {
         put_brokers(out, &partition.replicas);
         put_brokers(out, &partition.isr);
-        out.put_i32_le(partition.leader.0);
-        out.put_i32_le(partition.leader_epoch.0);
-        out.put_i32_le(partition.partition_epoch);
+        out.put_i32(partition.leader.0);
+        out.put_i32(partition.leader_epoch.0);
+        out.put_i32(partition.partition_epoch);
     });
 }
 
@@ -127,8 +137,11 @@ fn read_topic(reader: &mut Reader) -> Result<TopicState, DecodeError> {
     Ok(TopicState {
         id: TopicId(reader.id()?),
         name: reader.string()?,
-        configs: reader.list(4, read_config)?.into_iter().collect(),
-        partitions: reader.list(20, read_partition)?,
+        configs: reader
+            .list(CONFIG_BYTES, read_config)?
+            .into_iter()
+            .collect(),
+        partitions: reader.list(PARTITION_BYTES, read_partition)?,
     })
 }
 

@@ -298,3 +298,100 @@ impl Storage for QuorumLog {
         Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(index: u64, term: u64) -> QuorumFrame {
+        QuorumFrame::Entry(LogEntry {
+            index,
+            term,
+            data: Bytes::from(vec![index as u8; 10]),
+        })
+    }
+
+    fn state(term: u64, commit: u64) -> QuorumFrame {
+        QuorumFrame::HardState(HardState {
+            term,
+            vote: 1,
+            commit,
+        })
+    }
+
+    fn log(frames: &[QuorumFrame]) -> Result<QuorumLog, LogError> {
+        let mut log = QuorumLog::default();
+        for frame in frames {
+            log.replay(frame.clone())?;
+        }
+        Ok(log)
+    }
+
+    #[test]
+    fn an_entry_replaces_those_that_are_not_committed() {
+        let mut frames = vec![state(1, 0), entry(1, 1), entry(2, 1), entry(3, 1)];
+        frames.extend([state(2, 1), entry(2, 2)]);
+        let log = log(&frames).unwrap();
+        assert_eq!(log.last(), LogPosition { index: 2, term: 2 });
+        let terms: Vec<_> = log.entries().map(|entry| entry.term).collect();
+        assert_eq!(terms, [1, 2]);
+    }
+
+    #[test]
+    fn what_contradicts_the_log_is_refused() {
+        let begun = [state(2, 0), entry(1, 2), state(2, 1)];
+        let with = |frame| log(&[&begun[..], &[frame]].concat()).map(|_| ());
+        assert_eq!(
+            with(entry(1, 2)),
+            Err(LogError::Committed {
+                index: 1,
+                commit: 1
+            })
+        );
+        assert_eq!(with(entry(3, 2)), Err(LogError::Gap { index: 3, last: 1 }));
+        assert_eq!(
+            with(entry(2, 1)),
+            Err(LogError::Term { term: 1, before: 2 })
+        );
+        assert_eq!(
+            with(entry(2, 3)),
+            Err(LogError::Term { term: 3, before: 2 })
+        );
+        assert_eq!(
+            with(state(1, 1)),
+            Err(LogError::Term { term: 1, before: 2 })
+        );
+        for next in [0, 2] {
+            assert_eq!(
+                with(state(2, next)),
+                Err(LogError::Commit {
+                    commit: 1,
+                    next,
+                    last: 1
+                })
+            );
+        }
+        assert_eq!(with(entry(2, 2)), Ok(()));
+    }
+
+    #[test]
+    fn the_engine_reads_what_is_kept_and_no_more() {
+        let mut log = log(&[state(1, 0), entry(1, 1), entry(2, 1), entry(3, 1)]).unwrap();
+        log.compact(1);
+        assert_eq!(log.base, LogPosition { index: 1, term: 1 });
+        assert_eq!((log.first_index(), log.last_index()), (Ok(2), Ok(3)));
+        assert_eq!((log.term(1), log.term(3)), (Ok(1), Ok(1)));
+        assert_eq!(log.term(0), Err(Error::Store(StorageError::Compacted)));
+        assert_eq!(log.term(4), Err(Error::Store(StorageError::Unavailable)));
+        let read = |low, high, max| {
+            let context = GetEntriesContext::empty(false);
+            let entries = Storage::entries(&log, low, high, max, context);
+            entries.map(|entries| entries.iter().map(|entry| entry.index).collect::<Vec<_>>())
+        };
+        assert_eq!(read(2, 4, None), Ok(vec![2, 3]));
+        assert_eq!(read(2, 4, Some(20)), Ok(vec![2, 3]));
+        assert_eq!(read(2, 4, Some(19)), Ok(vec![2]));
+        assert_eq!(read(3, 4, Some(0)), Ok(vec![3]));
+        assert!(read(1, 4, None).is_err() && read(2, 5, None).is_err());
+    }
+}

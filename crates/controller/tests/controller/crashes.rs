@@ -67,7 +67,7 @@ fn entries(frames: &[Bytes]) -> Vec<(MetadataOffset, Vec<MetadataRecord>)> {
         if kind != 3 {
             continue;
         }
-        let (index, _term) = (frame.get_u64_le(), frame.get_u64_le());
+        let (index, _term) = (frame.get_u64(), frame.get_u64());
         entries.retain(|(offset, _)| offset.0 < index);
         let records = MetadataRecord::decode_all(frame).unwrap();
         entries.push((MetadataOffset(index), records));
@@ -183,7 +183,7 @@ fn run(steps: &[Step]) -> Vec<Bytes> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_answered_survives_every_crash(steps in prop::collection::vec(step(), 1..60)) {
