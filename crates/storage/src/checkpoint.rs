@@ -105,12 +105,13 @@ impl Checkpoint {
         header.put_u64_le(self.position.at);
         header.put_u32_le(self.position.extent);
         header.put_u32_le(self.position.previous);
-        header.put_u32_le(crc32c(&header));
+        // Without their checksums: behind its own checksum no bytes change a checksum any more.
         let mut headers = header.to_vec();
+        header.put_u32_le(crc32c(&header));
         let mut pieces = vec![header.freeze()];
         for section in &self.sections {
             let header = section.header();
-            headers.extend_from_slice(&header);
+            headers.extend_from_slice(&header[..SECTION_HEADER_BYTES]);
             pieces.push(header);
             pieces.push(section.bytes.clone());
         }
@@ -124,7 +125,7 @@ impl Checkpoint {
     /// If it is of another version or damaged.
     pub fn decode(mut file: Bytes) -> Result<Checkpoint, CheckpointError> {
         let mut header = take_checked(&mut file, HEADER_BYTES)?;
-        let mut headers = header.to_vec();
+        let mut headers = header[..HEADER_BYTES].to_vec();
         if header[..MAGIC.len()] != MAGIC {
             return Err(CheckpointError::Corrupt("it does not begin as one"));
         }
@@ -195,7 +196,7 @@ impl Section {
 
     fn take(file: &mut Bytes, headers: &mut Vec<u8>) -> Result<Section, CheckpointError> {
         let mut header = take_checked(file, SECTION_HEADER_BYTES)?;
-        headers.extend_from_slice(&header);
+        headers.extend_from_slice(&header[..SECTION_HEADER_BYTES]);
         let participant = Participant(header.get_u16_le());
         header.advance(2);
         let crc = header.get_u32_le();
