@@ -1,4 +1,4 @@
-//! Reads and writes the metadata's bytes: big endian, with its length in front of a string and its count in front of a list.
+//! Reads and writes the metadata's bytes: little endian, with its length in front of a string and its count in front of a list.
 //!
 //! Invariant: a length or a count is compared with the bytes that remain before anything is allocated for it.
 
@@ -50,23 +50,23 @@ impl Reader {
     }
 
     pub fn u16(&mut self) -> Result<u16, DecodeError> {
-        Ok(self.bytes.try_get_u16()?)
+        Ok(self.bytes.try_get_u16_le()?)
     }
 
     pub fn u32(&mut self) -> Result<u32, DecodeError> {
-        Ok(self.bytes.try_get_u32()?)
+        Ok(self.bytes.try_get_u32_le()?)
     }
 
     pub fn u64(&mut self) -> Result<u64, DecodeError> {
-        Ok(self.bytes.try_get_u64()?)
+        Ok(self.bytes.try_get_u64_le()?)
     }
 
     pub fn i32(&mut self) -> Result<i32, DecodeError> {
-        Ok(self.bytes.try_get_i32()?)
+        Ok(self.bytes.try_get_i32_le()?)
     }
 
     pub fn i64(&mut self) -> Result<i64, DecodeError> {
-        Ok(self.bytes.try_get_i64()?)
+        Ok(self.bytes.try_get_i64_le()?)
     }
 
     pub fn id(&mut self) -> Result<[u8; 16], DecodeError> {
@@ -94,9 +94,10 @@ impl Reader {
         self.take(len as usize)
     }
 
-    /// A string with a 32-bit length in front.
+    /// A string with a 16-bit length in front.
     pub fn string(&mut self) -> Result<String, DecodeError> {
-        let bytes = self.sized()?;
+        let len = self.u16()?;
+        let bytes = self.take(usize::from(len))?;
         String::from_utf8(bytes.to_vec()).map_err(|_| DecodeError::Utf8)
     }
 
@@ -138,15 +139,15 @@ impl Reader {
     }
 }
 
-/// Writes a string with a 32-bit length in front.
+/// Writes a string with a 16-bit length in front.
+///
+/// # Panics
+/// If it is longer than 65,535 bytes: whoever accepted it should not have.
 pub(crate) fn put_string(out: &mut BytesMut, text: &str) {
-    put_sized(out, text.as_bytes());
-}
-
-/// Writes bytes with a 32-bit length in front.
-pub(crate) fn put_sized(out: &mut BytesMut, bytes: &[u8]) {
-    out.put_u32(bytes.len() as u32);
-    out.put_slice(bytes);
+    let len = u16::try_from(text.len())
+        .unwrap_or_else(|_| panic!("a string of {} bytes was accepted as metadata", text.len()));
+    out.put_u16_le(len);
+    out.put_slice(text.as_bytes());
 }
 
 /// Writes a flag byte, and the value behind it if there is one.
@@ -167,7 +168,7 @@ pub(crate) fn put_list<T>(
     list: impl ExactSizeIterator<Item = T>,
     mut put: impl FnMut(&mut BytesMut, T),
 ) {
-    out.put_u32(list.len() as u32);
+    out.put_u32_le(list.len() as u32);
     for element in list {
         put(out, element);
     }
@@ -181,9 +182,9 @@ mod tests {
     fn a_count_beyond_the_bytes_allocates_nothing() {
         let mut reader = Reader::new(Bytes::from_static(&[0xff, 0xff, 0xff, 0xff, 1, 2, 3]));
         assert_eq!(reader.list(1, Reader::u8), Err(DecodeError::Short));
-        let mut reader = Reader::new(Bytes::from_static(&[0, 0, 0, 2, 0, 1, 2]));
+        let mut reader = Reader::new(Bytes::from_static(&[2, 0, 0, 0, 1, 0, 2]));
         assert_eq!(reader.list(2, Reader::u16), Err(DecodeError::Short));
-        let mut reader = Reader::new(Bytes::from_static(&[0, 0, 0, 2, 0, 1, 0, 2]));
+        let mut reader = Reader::new(Bytes::from_static(&[2, 0, 0, 0, 1, 0, 2, 0]));
         assert_eq!(reader.list(2, Reader::u16), Ok(vec![1, 2]));
     }
 

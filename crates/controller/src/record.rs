@@ -109,10 +109,10 @@ const PRODUCER_IDS: u8 = 4;
 const VERSION: u8 = 1;
 
 /// The least bytes that a listener takes.
-pub(crate) const LISTENER_BYTES: usize = 10;
+pub(crate) const LISTENER_BYTES: usize = 6;
 
 /// The least bytes that a setting takes.
-pub(crate) const CONFIG_BYTES: usize = 8;
+pub(crate) const CONFIG_BYTES: usize = 4;
 
 impl MetadataRecord {
     /// The bytes of records, one after another: an entry of the metadata log.
@@ -153,10 +153,10 @@ impl MetadataRecord {
     fn put(&self, out: &mut BytesMut) {
         out.put_slice(&[self.kind(), VERSION]);
         let length_at = out.len();
-        out.put_u32(0);
+        out.put_u32_le(0);
         self.put_body(out);
         let length = (out.len() - length_at - 4) as u32;
-        out[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
+        out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
     }
 
     fn put_body(&self, out: &mut BytesMut) {
@@ -168,7 +168,7 @@ impl MetadataRecord {
                 listeners,
                 rack,
             } => {
-                out.put_i32(id.0);
+                out.put_i32_le(id.0);
                 out.put_slice(incarnation);
                 out.put_slice(directory);
                 put_list(out, listeners.iter(), put_listener);
@@ -191,7 +191,7 @@ impl MetadataRecord {
                 });
             }
             MetadataRecord::DeleteTopic { id } => out.put_slice(&id.0),
-            MetadataRecord::ProducerIds { next } => out.put_i64(*next),
+            MetadataRecord::ProducerIds { next } => out.put_i64_le(*next),
         }
     }
 
@@ -223,7 +223,7 @@ impl MetadataRecord {
 pub(crate) fn put_listener(out: &mut BytesMut, listener: &Listener) {
     put_string(out, &listener.name);
     put_string(out, &listener.host);
-    out.put_u16(listener.port);
+    out.put_u16_le(listener.port);
 }
 
 pub(crate) fn read_listener(reader: &mut Reader) -> Result<Listener, DecodeError> {
@@ -235,7 +235,7 @@ pub(crate) fn read_listener(reader: &mut Reader) -> Result<Listener, DecodeError
 }
 
 pub(crate) fn put_brokers(out: &mut BytesMut, brokers: &[BrokerId]) {
-    put_list(out, brokers.iter(), |out, broker| out.put_i32(broker.0));
+    put_list(out, brokers.iter(), |out, broker| out.put_i32_le(broker.0));
 }
 
 pub(crate) fn read_brokers(reader: &mut Reader) -> Result<Arc<[BrokerId]>, DecodeError> {

@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::codec::{DecodeError, Reader, put_list, put_sized};
+use crate::codec::{DecodeError, Reader, put_list};
 use crate::image::{ClusterImage, ImageError, SnapshotError};
 use crate::quorum::{
     FrameError, HardState, LogEntry, LogError, LogPosition, QuorumFrame, QuorumLog,
@@ -109,14 +109,14 @@ impl Recovered {
         assert_eq!(image.offset().0, log.base.index);
         let mut out = BytesMut::new();
         out.put_u8(SECTION_VERSION);
-        put_list(&mut out, log.voters.iter(), |out, id| out.put_u64(*id));
-        out.put_u64(log.hard_state.term);
-        out.put_u64(log.hard_state.vote);
-        out.put_u64(log.hard_state.commit);
-        out.put_u64(log.base.term);
+        put_list(&mut out, log.voters.iter(), |out, id| out.put_u64_le(*id));
+        out.put_u64_le(log.hard_state.term);
+        out.put_u64_le(log.hard_state.vote);
+        out.put_u64_le(log.hard_state.commit);
+        out.put_u64_le(log.base.term);
         put_sized(&mut out, &image.to_snapshot());
         put_list(&mut out, log.entries(), |out, entry| {
-            out.put_u64(entry.term);
+            out.put_u64_le(entry.term);
             put_sized(out, &entry.data);
         });
         out.freeze()
@@ -178,4 +178,9 @@ pub(crate) fn fold(
     }
     image.advance(MetadataOffset(index));
     Ok(records)
+}
+
+fn put_sized(out: &mut BytesMut, bytes: &Bytes) {
+    out.put_u32_le(bytes.len() as u32);
+    out.put_slice(bytes);
 }

@@ -17,7 +17,7 @@ const VERSION: u8 = 1;
 const BROKER_BYTES: usize = 49;
 
 /// The least bytes that a topic takes.
-const TOPIC_BYTES: usize = 28;
+const TOPIC_BYTES: usize = 26;
 
 /// The least bytes that a partition takes.
 const PARTITION_BYTES: usize = 20;
@@ -44,10 +44,10 @@ impl ClusterImage {
     pub fn to_snapshot(&self) -> Bytes {
         let mut out = BytesMut::new();
         out.put_u8(VERSION);
-        out.put_u64(self.offset.0);
-        out.put_i64(self.next_producer_id);
+        out.put_u64_le(self.offset.0);
+        out.put_i64_le(self.next_producer_id);
         put_list(&mut out, self.brokers.iter(), |out, (id, broker)| {
-            out.put_i32(id.0);
+            out.put_i32_le(id.0);
             put_registration(out, broker);
         });
         put_list(&mut out, self.topics.values(), |out, topic| {
@@ -95,7 +95,7 @@ fn read_offset(reader: &mut Reader) -> Result<u64, DecodeError> {
 fn put_registration(out: &mut BytesMut, broker: &Registration) {
     out.put_slice(&broker.incarnation);
     out.put_slice(&broker.directory);
-    out.put_u64(broker.epoch.0);
+    out.put_u64_le(broker.epoch.0);
     put_list(out, broker.listeners.iter(), put_listener);
     put_option(out, broker.rack.as_deref(), put_string);
 }
@@ -127,9 +127,9 @@ fn put_topic(out: &mut BytesMut, topic: &TopicState) {
     put_list(out, topic.partitions.iter(), |out, partition| {
         put_brokers(out, &partition.replicas);
         put_brokers(out, &partition.isr);
-        out.put_i32(partition.leader.0);
-        out.put_i32(partition.leader_epoch.0);
-        out.put_i32(partition.partition_epoch);
+        out.put_i32_le(partition.leader.0);
+        out.put_i32_le(partition.leader_epoch.0);
+        out.put_i32_le(partition.partition_epoch);
     });
 }
 

@@ -50,19 +50,19 @@ impl QuorumFrame {
         match self {
             QuorumFrame::Voters(voters) => {
                 out.put_slice(&[VERSION, VOTERS]);
-                put_list(&mut out, voters.iter(), |out, id| out.put_u64(*id));
+                put_list(&mut out, voters.iter(), |out, id| out.put_u64_le(*id));
             }
             QuorumFrame::HardState(state) => {
                 out.put_slice(&[VERSION, HARD_STATE]);
-                out.put_u64(state.term);
-                out.put_u64(state.vote);
-                out.put_u64(state.commit);
+                out.put_u64_le(state.term);
+                out.put_u64_le(state.vote);
+                out.put_u64_le(state.commit);
             }
             QuorumFrame::Entry(entry) => {
                 out.reserve(ENTRY_HEADER_BYTES + entry.data.len());
                 out.put_slice(&[VERSION, ENTRY]);
-                out.put_u64(entry.index);
-                out.put_u64(entry.term);
+                out.put_u64_le(entry.index);
+                out.put_u64_le(entry.term);
                 out.put_slice(&entry.data);
             }
         }

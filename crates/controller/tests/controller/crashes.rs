@@ -67,7 +67,7 @@ fn entries(frames: &[Bytes]) -> Vec<(MetadataOffset, Vec<MetadataRecord>)> {
         if kind != 3 {
             continue;
         }
-        let (index, _term) = (frame.get_u64(), frame.get_u64());
+        let (index, _term) = (frame.get_u64_le(), frame.get_u64_le());
         entries.retain(|(offset, _)| offset.0 < index);
         let records = MetadataRecord::decode_all(frame).unwrap();
         entries.push((MetadataOffset(index), records));

@@ -122,8 +122,8 @@ fn recover_with(data: &[u8]) -> RecoveredError {
     let mut frames = Node::new().disk.frames;
     let mut frame = BytesMut::new();
     frame.put_slice(&[1, 3]);
-    frame.put_u64(3);
-    frame.put_u64(1);
+    frame.put_u64_le(3);
+    frame.put_u64_le(1);
     frame.put_slice(data);
     frames.push(frame.freeze());
     Recovered::new(None, frames).unwrap_err()
@@ -148,7 +148,7 @@ fn a_record_of_another_release_is_refused() {
 #[test]
 fn a_record_longer_than_its_version_says_is_refused() {
     let mut bytes = MetadataRecord::encode_all(&records()[4..]).to_vec();
-    bytes[5] += 1;
+    bytes[2] += 1;
     bytes.push(0);
     let error = RecordError::Damaged(DecodeError::Trailing(1));
     assert_eq!(MetadataRecord::decode_all(bytes.into()), Err(error));
@@ -235,9 +235,9 @@ fn a_quorum_of_several_is_refused() {
     let mut frames = Node::new().disk.frames;
     let mut voters = BytesMut::new();
     voters.put_slice(&[1, 1]);
-    voters.put_u32(3);
+    voters.put_u32_le(3);
     for id in [1, 2, 3] {
-        voters.put_u64(id);
+        voters.put_u64_le(id);
     }
     frames[0] = voters.freeze();
     let refusal = Recovered::new(None, frames).unwrap_err();
