@@ -19,6 +19,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
@@ -42,6 +43,8 @@ const PIECES_MAX: usize = 1024;
 const READ_UNCHECKED_MAX_BYTES: usize = 64 * 1024;
 /// How often a file is opened anew when its directory goes away at the same time.
 const CREATE_ATTEMPTS_MAX: usize = 16;
+/// How long the log says nothing more of a full disk once it has said it.
+const NO_SPACE_PAUSE: Duration = Duration::from_secs(60);
 /// Since this version of Linux `syncfs` reports failed write-backs. Older ones are left to the files' own memory of
 /// them, which a file that nobody holds open can lose.
 const SYNCFS_REPORTS_SINCE: (u32, u32) = (5, 8);
@@ -60,6 +63,7 @@ pub struct DataDirectory {
     dsync: AtomicBool,
     syncfs_reports: bool,
     bounce: Mutex<Aligned>,
+    no_space_told: Mutex<Option<Instant>>,
     /// Holds the lock; none if the directory is only read.
     lock: Option<OwnedFd>,
 }
@@ -122,6 +126,7 @@ impl DataDirectory {
             dsync: AtomicBool::new(true),
             syncfs_reports: kernel_version() >= SYNCFS_REPORTS_SINCE,
             bounce: Mutex::default(),
+            no_space_told: Mutex::default(),
             lock,
         }
     }
@@ -137,6 +142,14 @@ impl DataDirectory {
     /// # Errors
     /// As [`DiskError`] says.
     pub fn perform(&self, op: DiskOp) -> DiskResult {
+        let result = self.attempt(op);
+        if let Err(DiskError::NoSpace) = result {
+            self.tell_no_space();
+        }
+        result
+    }
+
+    fn attempt(&self, op: DiskOp) -> DiskResult {
         if self.lock.is_none() && !matches!(op, DiskOp::Read { .. }) {
             let reason = "the data directory was opened to be read only";
             return Err(DiskError::Failed(reason.to_owned()));
@@ -158,6 +171,22 @@ impl DataDirectory {
             DiskOp::Delete { files } => self.delete(&files),
         }
         .map(|()| Bytes::new())
+    }
+
+    /// Says so in the log, now and then.
+    fn tell_no_space(&self) {
+        let mut told = self
+            .no_space_told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= NO_SPACE_PAUSE) {
+            *told = Some(Instant::now());
+            warn!(
+                directory = %self.path.display(),
+                "no space left on the device: records are refused until there is some; \
+                 delete topics, let retention take more, or enlarge the filesystem"
+            );
+        }
     }
 
     fn read(&self, file: FileId, at: u64, mut len: usize) -> DiskResult {

@@ -1,7 +1,5 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, Instant};
-
 use wiber_model::Offset;
 use wiber_storage::io::SegmentId;
 
