@@ -15,7 +15,8 @@ from pathlib import Path
 
 from .broker import ROOT, BrokerError, kafka, wiber
 from .clients import ClientError, Clients
-from .report import Result, tables
+from .machine import Ballast
+from .report import Result, in_short, tables
 from .rows import ROWS, Row
 from .side import Plan, Side
 
@@ -34,21 +35,22 @@ def main() -> int:
     kinds = [wiber(options.broker.resolve())] if not options.kafka_only else []
     if options.kafka or options.kafka_only:
         kinds.append(kafka())
-    sides = [Side(kind, home / kind.name, clients, plan) for kind in kinds]
+    ballast = Ballast(home / "ballast") if options.ballast and not options.quick else None
+    sides = [Side(kind, home / kind.name, clients, plan, ballast) for kind in kinds]
     begun = time.monotonic()
     results = []
     try:
         for row in rows:
             results.append(_measure(row, sides, plan))
-            print(f"[{time.monotonic() - begun:5.0f} s] {row.name}", file=sys.stderr, flush=True)
+            print(f"[{time.monotonic() - begun:5.0f} s] {in_short(results[-1])}", file=sys.stderr, flush=True)
+            _write_json(options, results)
     finally:
         for side in sides:
             side.close()
+        if ballast is not None:
+            ballast.close()
         shutil.rmtree(home, ignore_errors=True)
-        print(_conditions(plan), tables(results), sep="\n\n")
-        if options.json:
-            told = {"host": _host(), "options": _told(options), "rows": [result.as_json() for result in results]}
-            options.json.write_text(json.dumps(told, indent=1) + "\n")
+        print(_conditions(plan, ballast), tables(results), sep="\n\n")
     for result in results:
         if result.failure:
             print(f"\n{result.row.name} failed: {result.failure}", file=sys.stderr)
@@ -64,11 +66,7 @@ def _measure(row: Row, sides: Sequence[Side], plan: Plan) -> Result:
     try:
         for _ in range(plan.runs * (1 if plan.runs == 1 else row.samples)):
             for side in sides:
-                metrics = row.measure(side)
-                if not metrics:
-                    result.skipped = "the page cache may not be dropped here: it takes root"
-                    return result
-                result.runs[side.kind.name].append(metrics)
+                result.runs[side.kind.name].append(row.measure(side))
     except (BrokerError, ClientError, OSError) as error:
         result.failure = str(error)
     finally:
@@ -98,6 +96,7 @@ def _options() -> argparse.Namespace:
         default="split",
         help="broker on core 0 and clients on core 1, or no pinning",
     )
+    parser.add_argument("--no-ballast", dest="ballast", action="store_false", help="do not fill the page cache first")
     parser.add_argument("--kafka", action="store_true", help="Apache Kafka beside it, in turn, with ratios")
     parser.add_argument("--kafka-only", action="store_true", help="Apache Kafka alone")
     parser.add_argument("--warm-up", type=float, default=60, metavar="S", help="of a JVM (default: %(default)s)")
@@ -144,13 +143,19 @@ def _plan(options: argparse.Namespace) -> Plan:
     )
 
 
-def _conditions(plan: Plan) -> str:
+def _conditions(plan: Plan, ballast: Ballast | None) -> str:
     pinned = "broker on core 0, clients on core 1" if plan.broker_cpu is not None else "not pinned"
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     return (
         f"{plan.runs} runs of {plan.seconds:g} s: median (least..most). {pinned}; {os.cpu_count()} cores; "
-        f"load averages at the end {load}."
+        f"page cache {'full' if ballast is not None else 'as it was'}; load averages at the end {load}."
     )
+
+
+def _write_json(options: argparse.Namespace, results: Sequence[Result]) -> None:
+    if options.json:
+        told = {"host": _host(), "options": _told(options), "rows": [result.as_json() for result in results]}
+        options.json.write_text(json.dumps(told, indent=1) + "\n")
 
 
 def _host() -> dict:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .broker import RELAXED, ROOT, SYNCED, Broker, Kind, wiber
 from .clients import Clients
+from .machine import Ballast
 from .side import Plan, Side
 
 SAMPLES_PER_S = 1999
@@ -36,7 +37,8 @@ def main() -> int:
         client_cpu=1,
     )
     home = options.dir / f"profile-{os.getpid()}"
-    side = Side(kind, home, Clients(options.rdkafka_performance, options.wiber_bench, plan.client_cpu), plan)
+    clients = Clients(options.rdkafka_performance, options.wiber_bench, plan.client_cpu)
+    side = Side(kind, home, clients, plan, None if options.instructions else Ballast(home / "ballast"))
     try:
         if options.instructions:
             _instructions(side, options)

@@ -55,7 +55,6 @@ class Result:
     runs: dict[str, list[Metrics]] = field(default_factory=dict)
     durability: dict[str, str] = field(default_factory=dict)
     failure: str | None = None
-    skipped: str | None = None
 
     def spread(self, side: str, key: str) -> tuple[float, float, float]:
         """The median, the least and the most."""
@@ -78,8 +77,6 @@ class Result:
         told = {"name": self.row.name, "what": self.row.what, "table": self.row.table, "brokers": sides}
         if self.failure:
             told["failure"] = self.failure
-        if self.skipped:
-            told["skipped"] = self.skipped
         return told
 
 
@@ -96,6 +93,13 @@ def tables(results: Sequence[Result]) -> str:
     return "\n\n".join(parts)
 
 
+def in_short(result: Result) -> str:
+    """A row's most telling figure, for those who wait."""
+    column = COLUMNS[result.row.table][-1 if result.row.table == TIME else 0]
+    told = [f"{side} {_figure(column, result.spread(side, column.key))}" for side, runs in result.runs.items() if runs]
+    return f"{result.row.name}: {'; '.join(told)} {column.title}" if told else f"{result.row.name}: failed"
+
+
 def _lines(result: Result, columns: Sequence[Column]) -> list[list[str]]:
     lines = []
     for side, runs in result.runs.items():
@@ -107,9 +111,8 @@ def _lines(result: Result, columns: Sequence[Column]) -> list[list[str]]:
         ratios = [result.ratio(first, second, column.key) for column in columns]
         told = ["-" if ratio is None else f"{ratio:.3g} x" for ratio in ratios]
         lines.append([result.row.name, f"{first}/{second}", "", *told])
-    if result.failure or result.skipped:
-        reason = f"FAILED: {result.failure}" if result.failure else f"skipped: {result.skipped}"
-        lines.append([result.row.name, reason.splitlines()[0]])
+    if result.failure:
+        lines.append([result.row.name, f"FAILED: {result.failure.splitlines()[0]}"])
     return lines
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .broker import RELAXED, Broker, Kind
 from .clients import Clients, Rate
+from .machine import Ballast
 
 PROBE_BYTES = 20_000_000
 """What a first probe of a row's speed sends."""
@@ -56,6 +57,7 @@ class Side:
     home: Path
     clients: Clients
     plan: Plan
+    ballast: Ballast | None = None
     remembered: dict[str, object] = field(default_factory=dict)
     _shared: Broker | None = None
     _numbers: Iterator[int] = field(default_factory=itertools.count)
@@ -91,9 +93,15 @@ class Side:
                 shutil.rmtree(self._shared.home, ignore_errors=True)
                 self._shared = None
 
+    def settle(self) -> None:
+        """Lets the disk write back what earlier runs left, and fills the page cache."""
+        os.sync()
+        if self.ballast is not None:
+            self.ballast.fill()
+
     @contextmanager
     def topic(self, durability: str, partitions: int = 1, broker: Broker | None = None) -> Iterator[str]:
-        """A topic for one run. Afterwards it is deleted and the disk given time to write back."""
+        """A topic for one run on a settled machine; it is deleted afterwards."""
         broker = broker or self.broker()
         name = f"bench-{os.getpid()}-{next(self._numbers)}"
         settings = self.kind.topic_settings[durability]
@@ -102,10 +110,10 @@ class Side:
             *("--connect", broker.address, "--topic", name, "--partitions", str(partitions)),
             *(argument for key, value in settings.items() for argument in ("--config", f"{key}={value}")),
         )
+        self.settle()
         yield name
         if broker.running():
             self.clients.bench("delete-topics", "--connect", broker.address, name)
-        os.sync()
 
     def records(self, key: str, size: int, run: Callable[[int], Rate]) -> int:
         """How many records of `size` bytes a run sends to take as long as planned; found by probes with `run`."""
