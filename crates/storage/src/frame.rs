@@ -232,7 +232,7 @@ impl Frame {
                 (same && body.is_empty()).then_some(Frame::Batch { partition, batch })
             }
             FrameKind::Epochs => {
-                if body.len() % EPOCH_START_BYTES != 0 {
+                if !body.len().is_multiple_of(EPOCH_START_BYTES) {
                     return None;
                 }
                 let starts = body.chunks_exact(EPOCH_START_BYTES);

@@ -340,14 +340,14 @@ impl Wal {
             return self.written(result, effects);
         }
         if self.extents.is_allocation(token) {
-            let result = result.map(|_| ());
-            return self
-                .extents
-                .allocated(result, self.log_bytes)
-                .map_err(|error| format!("write-ahead log: no extent could be made: {error}"));
+            let allocated = self.extents.allocated(result.map(|_| ()), self.log_bytes);
+            let left = allocated
+                .map_err(|error| format!("write-ahead log: no extent could be made: {error}"))?;
+            self.delete(left.into_iter().collect(), effects);
+            return Ok(());
         }
         if self.deleting.remove(&token) {
-            // An extent that could not be deleted is in nobody's way: the next opening finds it and uses it.
+            // An extent that could not be deleted takes space and is in nobody's way: the next opening uses it.
             return Ok(());
         }
         self.checkpoint_op_done(token, result, effects)
@@ -580,6 +580,13 @@ impl Wal {
         }
     }
 
+    fn delete(&mut self, files: Vec<FileId>, effects: &mut Vec<WalEffect>) {
+        if !files.is_empty() {
+            let token = self.emit(DiskOp::Delete { files }, effects);
+            self.deleting.insert(token);
+        }
+    }
+
     fn tell_space(&mut self, effects: &mut Vec<WalEffect>) {
         let free = self.extents.free_bytes(self.tail.at, &self.options);
         let accepting = free >= self.queued_bytes + self.options.reserve_bytes;
@@ -709,10 +716,7 @@ impl Wal {
         let needless = self
             .extents
             .free_before(done.position.extent, &self.options);
-        if !needless.is_empty() {
-            let token = self.emit(DiskOp::Delete { files: needless }, effects);
-            self.deleting.insert(token);
-        }
+        self.delete(needless, effects);
         self.extents.retry();
         let checkpoint = done.id;
         self.tell_all(effects, |to| WalEffect::Checkpointed { to, checkpoint });

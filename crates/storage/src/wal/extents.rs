@@ -162,30 +162,30 @@ impl Extents {
             .is_some_and(|made| made.token == token)
     }
 
-    /// Takes the result of making an extent.
+    /// Takes the result of making an extent. If there was no space, answers what is left of it, to be deleted.
     ///
     /// # Errors
-    /// If it failed for another reason than want of space.
+    /// If it failed for another reason.
     pub fn allocated(
         &mut self,
         result: Result<(), DiskError>,
         written_bytes: u64,
-    ) -> Result<(), DiskError> {
+    ) -> Result<Option<FileId>, DiskError> {
         let Some(Allocation { extent, .. }) = self.allocating.take() else {
-            return Ok(());
+            return Ok(None);
         };
         match result {
             Ok(()) => {
                 self.retry_at_bytes = None;
                 self.free.push(extent);
+                Ok(None)
             }
             Err(DiskError::NoSpace) => {
                 self.retry_at_bytes = Some(written_bytes + extent.bytes / RETRY_PARTS);
-                self.vacant.insert(extent.file);
+                Ok(Some(FileId::Wal(extent.file)))
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     /// Whether the disk had no space for another extent.

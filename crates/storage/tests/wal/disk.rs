@@ -216,7 +216,7 @@ impl Disk for MemDisk {
                 sync,
             } => {
                 let size = self.contents(file).ok_or(DiskError::NotFound)?.len();
-                assert!(at as usize % 4096 == 0 && data.len() % 4096 == 0);
+                assert!(at.is_multiple_of(4096) && data.len().is_multiple_of(4096));
                 assert_eq!(
                     data.as_ptr().align_offset(4096),
                     0,
@@ -242,7 +242,12 @@ impl Disk for MemDisk {
             }
             DiskOp::Allocate { file, len } => {
                 let old = self.contents(file).map_or(0, <[u8]>::len) as u64;
-                self.has_room(len.saturating_sub(old))?;
+                if let Err(full) = self.has_room(len.saturating_sub(old)) {
+                    // What fitted takes space, until it is deleted.
+                    let left = self.capacity.map_or(0, |it| it.saturating_sub(self.used()));
+                    self.write(file, 0, Bytes::from(vec![0; left as usize]));
+                    return Err(full);
+                }
                 self.remove(file);
                 self.put_contents(file, &vec![0; len as usize]);
             }
