@@ -63,7 +63,7 @@ def run(plan: ProducerPlan, stop: Event, acknowledged_bytes: Synchronized) -> No
             "acks": "all",
             "compression.type": plan.codec,
             "linger.ms": plan.linger_ms,
-            # No record may time out: librdkafka then takes a new epoch, and sends what may have arrived under new numbers.
+            # No record may time out: librdkafka then takes a new epoch and renumbers what may have arrived already.
             "message.timeout.ms": 0,
             "message.max.bytes": 1_000_000,
             "queue.buffering.max.messages": QUEUE_RECORDS,
