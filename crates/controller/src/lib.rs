@@ -24,8 +24,8 @@ mod topic_name;
 pub use codec::DecodeError;
 pub use command::{
     AssignmentError, Command, CommandError, CommandResult, CreatedTopic, LimitError,
-    MAX_CONFIG_BYTES_PER_TOPIC, MAX_PARTITIONS, MAX_PARTITIONS_PER_COMMAND, MAX_TOPICS,
-    PRODUCER_ID_BLOCK, ReplicationFactorError, TopicCreation, TopicSpec,
+    MAX_CONFIG_BYTES_PER_TOPIC, MAX_PARTITIONS, MAX_PARTITIONS_PER_COMMAND, MAX_REGISTRATION_BYTES,
+    MAX_TOPICS, PRODUCER_ID_BLOCK, ReplicationFactorError, TopicCreation, TopicSpec,
 };
 pub use controller::{Controller, ControllerEffect, ControllerEvent};
 pub use image::{
