@@ -93,6 +93,7 @@ fn event_of(from: Participant, message: Message) -> WalEvent {
             checkpoint,
             bytes,
         },
+        Message::SectionFailed { checkpoint } => WalEvent::SectionFailed { from, checkpoint },
         Message::RequestCheckpoint => WalEvent::RequestCheckpoint,
         Message::Close => WalEvent::SyncAll,
         other => unreachable!("{other:?} is not for the disk"),

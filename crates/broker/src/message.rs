@@ -34,6 +34,11 @@ pub enum Message {
         /// The bytes, which are the sender's business.
         bytes: Bytes,
     },
+    /// To the disk: the sender cannot give its part, as the disk is full.
+    SectionFailed {
+        /// The checkpoint.
+        checkpoint: u64,
+    },
     /// To the disk: a checkpoint is wanted, to get at space.
     RequestCheckpoint,
     /// To the disk, from the controller: make all durable and take a last checkpoint.

@@ -460,14 +460,16 @@ impl Shard {
             Message::BeginCheckpoint { checkpoint } => {
                 self.store.begin_checkpoint(checkpoint, &mut self.storage);
             }
-            Message::Checkpointed { checkpoint } => {
-                self.store.checkpointed(checkpoint, &mut self.storage);
-            }
+            Message::Checkpointed { checkpoint } => self.store.checkpointed(checkpoint),
             Message::CheckpointFailed { .. } => self.store.abandon_checkpoint(),
-            Message::Space { accepting } => self.store.set_wal_accepts(accepting),
+            Message::Space { accepting } => {
+                self.store
+                    .set_wal_accepts(now, accepting, &mut self.storage);
+            }
             Message::Append { .. }
             | Message::Cut { .. }
             | Message::Section { .. }
+            | Message::SectionFailed { .. }
             | Message::RequestCheckpoint
             | Message::Close
             | Message::Closed { .. }
@@ -667,6 +669,9 @@ impl Shard {
             StoreEffect::Cut { checkpoint } => fx.push(to_disk(Message::Cut { checkpoint })),
             StoreEffect::Section { checkpoint, bytes } => {
                 fx.push(to_disk(Message::Section { checkpoint, bytes }));
+            }
+            StoreEffect::SectionFailed { checkpoint } => {
+                fx.push(to_disk(Message::SectionFailed { checkpoint }));
             }
             StoreEffect::RequestCheckpoint => fx.push(to_disk(Message::RequestCheckpoint)),
             StoreEffect::Advanced(partition) => self.advanced(partition, fx),

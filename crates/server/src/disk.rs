@@ -338,8 +338,12 @@ impl DataDirectory {
         for file in files {
             let direct = matches!(file, FileId::Wal(_)) && self.direct.load(Ordering::Relaxed);
             let path = if direct { Path::Direct } else { Path::Cached };
-            let open = self.open_file(*file, path, Missing::Refuse)?;
-            self.sync_one(*file, &open)?;
+            match self.open_file(*file, path, Missing::Refuse) {
+                Ok(open) => self.sync_one(*file, &open)?,
+                // It was deleted since it was written.
+                Err(DiskError::NotFound) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

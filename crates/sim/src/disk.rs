@@ -461,7 +461,10 @@ impl SimDisk {
             DiskOp::Allocate { file, len } => self.allocate(*file, *len, coverage)?,
             DiskOp::Sync { files } => {
                 for file in files {
-                    let contents = self.contents_mut(*file)?;
+                    // One that was deleted meanwhile is passed over.
+                    let Ok(contents) = self.contents_mut(*file) else {
+                        continue;
+                    };
                     contents.sync(issued);
                     if let FileId::Wal(extent) = file {
                         self.watch.synced(issued, *extent);

@@ -83,7 +83,8 @@ pub enum DiskOp {
         /// Bytes.
         len: u64,
     },
-    /// Makes contents and sizes of these files durable, and not their directory entries.
+    /// Makes contents and sizes of these files durable, and not their directory entries. One that is not there (any more) is
+    /// passed over.
     Sync {
         /// The files.
         files: Vec<FileId>,

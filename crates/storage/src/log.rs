@@ -27,7 +27,7 @@ pub use state::{LogState, StateError};
 pub use tail::Tail;
 
 /// The most bytes that one run writes to a segment.
-const RUN_BYTES_MAX: usize = 2 * 1024 * 1024;
+const RUN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Index entries wait in memory until they fill this many bytes, the segment ends, or a checkpoint wants them.
 const INDEX_TAIL_BYTES_MAX: usize = 4096;
 /// Where this many readers left off is remembered, so that they need no index to go on.
@@ -247,7 +247,7 @@ impl PartitionLog {
     /// Bytes of batches, in segments and in the tail's unwritten part.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
-        self.segments.iter().map(|s| s.bytes).sum::<u64>() + self.tail.dirty_bytes() as u64
+        self.segments.iter().map(|s| s.bytes).sum::<u64>() + self.tail.dirty_batch_bytes() as u64
     }
 
     /// The run that is being written.

@@ -234,6 +234,8 @@ impl Rebuild {
                         error,
                     })?;
             let present: BTreeMap<_, _> = present.into_iter().collect();
+            // These may be gone already; what is left of them is among the unknown files below.
+            log.drop_segments_below_start();
             let mut expected = BTreeMap::new();
             for segment in log.segments() {
                 expected.insert(FileId::Segment(segment.id), segment.bytes);
@@ -260,10 +262,6 @@ impl Rebuild {
                 .filter(|file| !expected.contains_key(file))
                 .collect();
             delete(disk, unknown)?;
-            for segment in log.drop_segments_below_start() {
-                self.doomed
-                    .extend([FileId::Segment(segment), FileId::Index(segment)]);
-            }
         }
         Ok(())
     }

@@ -7,7 +7,8 @@
 //! Invariants:
 //! - A frame is handed to the WAL in the step in which its batch got its offset, in that order.
 //! - A checkpoint's section is sent after all that it lists was synced, contents first, then directories.
-//! - A file is deleted only after a checkpoint that does not list it was made durable.
+//! - A segment's files are deleted only after the frame that moved the log start beyond it is durable, so that recovery never looks
+//!   for them.
 //! - Nothing is done per partition per step: work follows what was appended, written or asked for.
 
 mod checkpoint;
@@ -41,6 +42,8 @@ const FULL_RETRY_MS: i64 = 500;
 pub struct StoreOptions {
     /// Unwritten bytes beyond which tails are written out although none has a long run.
     pub dirty_bytes_max: usize,
+    /// Unwritten bytes beyond which the store is behind, and producers should be slowed down.
+    pub behind_bytes: usize,
     /// Bytes of tails, written and unwritten, that are kept in memory.
     pub tail_bytes_max: usize,
     /// Bytes of segment indexes that are kept in memory.
@@ -50,8 +53,9 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
         StoreOptions {
-            dirty_bytes_max: 16 * 1024 * 1024,
-            tail_bytes_max: 24 * 1024 * 1024,
+            dirty_bytes_max: 12 * 1024 * 1024,
+            behind_bytes: 32 * 1024 * 1024,
+            tail_bytes_max: 20 * 1024 * 1024,
             index_cache_bytes_max: 4 * 1024 * 1024,
         }
     }
@@ -86,7 +90,12 @@ pub enum StoreEffect {
         /// A [`ShardSection`], encoded.
         bytes: Bytes,
     },
-    /// Asks the WAL for a checkpoint, to get at the space of files that wait for one.
+    /// Tells the WAL that this shard cannot give its part of a checkpoint: the disk is full.
+    SectionFailed {
+        /// The checkpoint.
+        checkpoint: u64,
+    },
+    /// Asks the WAL to try again to get space.
     RequestCheckpoint,
     /// The visible end of a partition moved.
     Advanced(PartitionId),
@@ -146,7 +155,7 @@ enum Purpose {
     Read(PendingRead),
     CheckpointSync,
     CheckpointDirectories,
-    Delete,
+    Delete(Vec<FileId>),
 }
 
 /// A shard's logs.
@@ -169,7 +178,10 @@ pub struct Store {
     evictable: VecDeque<(PartitionId, Offset)>,
     unsynced: BTreeSet<FileId>,
     unlinked: BTreeSet<FileId>,
-    doomed: Vec<FileId>,
+    /// Files to delete once so many frames are durable.
+    doomed: VecDeque<(u64, FileId)>,
+    /// Files that are being deleted, or could not be.
+    deleting: BTreeSet<FileId>,
     checkpoint: Option<CheckpointRun>,
     ops: BTreeMap<OpToken, Purpose>,
     next_token: u64,
@@ -201,7 +213,8 @@ impl Store {
             evictable: VecDeque::new(),
             unsynced: BTreeSet::new(),
             unlinked: BTreeSet::new(),
-            doomed,
+            doomed: doomed.into_iter().map(|file| (0, file)).collect(),
+            deleting: BTreeSet::new(),
             checkpoint: None,
             ops: BTreeMap::new(),
             next_token: 0,
@@ -245,6 +258,13 @@ impl Store {
         !self.full && self.wal_accepts
     }
 
+    /// Whether tails come faster than they can be written out. On a full disk they cannot be at all, and appends are refused
+    /// instead.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.dirty_bytes > self.options.behind_bytes && !self.full
+    }
+
     /// Whether everything up to `ticket` is done.
     #[must_use]
     pub fn is_done(&self, ticket: Ticket) -> bool {
@@ -281,8 +301,9 @@ impl Store {
         };
         self.dirty_bytes -= log.tail().dirty_bytes();
         self.tail_bytes -= log.tail().bytes();
+        // That it was deleted is durable: recovery will not know it.
         for segment in log.segments() {
-            self.doom(segment.id);
+            self.doom(segment.id, 0);
         }
         if let Some(run) = log.run() {
             self.writing_bytes -= run.cost_bytes;
@@ -291,9 +312,7 @@ impl Store {
             checkpoint.waiting.remove(&partition);
         }
         self.progress_checkpoint(fx);
-        if !self.doomed.is_empty() {
-            fx.push(StoreEffect::RequestCheckpoint);
-        }
+        self.delete_doomed(fx);
     }
 
     /// Appends a batch that was validated, in leader epoch `epoch`.
@@ -408,11 +427,8 @@ impl Store {
             && log.move_start(start.min(log.visible_end()))
         {
             let start = log.start();
-            self.drop_segments(partition);
             self.hand_over(Frame::LogStart { partition, start }, false, fx);
-            if !self.doomed.is_empty() {
-                fx.push(StoreEffect::RequestCheckpoint);
-            }
+            self.drop_segments(partition);
         }
         self.ticket()
     }
@@ -438,6 +454,9 @@ impl Store {
     pub fn durable(&mut self, frames: u64, fx: &mut Vec<StoreEffect>) {
         self.durable = self.durable.max(frames);
         Store::advance(&mut self.logs, &mut self.strict, self.durable, fx);
+        // What is durable is written; the WAL says so only once.
+        self.written(frames, fx);
+        self.delete_doomed(fx);
     }
 
     /// The WAL says that this many of the shard's frames are written.
@@ -461,25 +480,27 @@ impl Store {
     }
 
     /// The WAL has room again, or has none.
-    pub fn set_wal_accepts(&mut self, accepts: bool) {
+    pub fn set_wal_accepts(&mut self, now: Now, accepts: bool, fx: &mut Vec<StoreEffect>) {
         self.wal_accepts = accepts;
+        if !accepts {
+            fx.push(StoreEffect::WakeAt(now.monotonic.plus_ms(FULL_RETRY_MS)));
+        }
     }
 
     /// Tries again what failed for want of space.
     pub fn tick(&mut self, now: Now, fx: &mut Vec<StoreEffect>) {
-        if !self.full {
+        if self.accepts() {
             return;
         }
         fx.push(StoreEffect::WakeAt(now.monotonic.plus_ms(FULL_RETRY_MS)));
-        if self.runs.is_empty()
+        fx.push(StoreEffect::RequestCheckpoint);
+        if self.full
+            && self.runs.is_empty()
             && let Some(partition) = self.dirty.pop_front()
         {
             self.queued.remove(&partition);
             self.start_run(partition, fx);
             self.queue(partition);
-        }
-        if !self.doomed.is_empty() {
-            fx.push(StoreEffect::RequestCheckpoint);
         }
     }
 
@@ -497,8 +518,15 @@ impl Store {
             Some(Purpose::Read(read)) => self.read_done(read, result, fx),
             Some(Purpose::CheckpointSync) => self.checkpoint_synced(result, fx),
             Some(Purpose::CheckpointDirectories) => self.checkpoint_directories_synced(result, fx),
-            // What cannot be deleted now is listed in the next checkpoint's section and deleted on the next start.
-            Some(Purpose::Delete) => {}
+            Some(Purpose::Delete(files)) if result.is_ok() => {
+                for file in files {
+                    self.deleting.remove(&file);
+                    self.unsynced.remove(&file);
+                    self.unlinked.insert(file);
+                }
+            }
+            // What cannot be deleted now is listed in each section, and is deleted on the next start.
+            Some(Purpose::Delete(_)) => {}
         }
     }
 
@@ -613,7 +641,9 @@ impl Store {
     ) {
         let Some(log) = self.logs.get_mut(&partition) else {
             // The partition was deleted meanwhile, and the run may have made its files again.
-            self.doomed.extend(ops.files);
+            self.doomed
+                .extend(ops.files.into_iter().map(|file| (0, file)));
+            self.delete_doomed(fx);
             return;
         };
         let Some(run) = log.run() else {
@@ -637,6 +667,7 @@ impl Store {
             }
             Some(DiskError::NoSpace) => {
                 log.abandon_run();
+                self.give_up_checkpoint(fx);
                 if !self.full {
                     self.full = true;
                     fx.push(StoreEffect::WakeAt(now.monotonic.plus_ms(FULL_RETRY_MS)));
@@ -682,18 +713,35 @@ impl Store {
         }
     }
 
-    /// Takes segments below the log start off a log's list; their files go after the next checkpoint.
+    /// Takes segments below the log start off a log's list; their files go once all frames so far are durable.
     fn drop_segments(&mut self, partition: PartitionId) {
         if let Some(log) = self.logs.get_mut(&partition) {
             for segment in log.drop_segments_below_start() {
-                self.doom(segment);
+                self.doom(segment, self.frames);
             }
         }
     }
 
-    fn doom(&mut self, segment: SegmentId) {
+    fn doom(&mut self, segment: SegmentId, after_frames: u64) {
         self.indexes.forget(segment);
-        self.doomed
-            .extend([FileId::Segment(segment), FileId::Index(segment)]);
+        for file in [FileId::Segment(segment), FileId::Index(segment)] {
+            self.doomed.push_back((after_frames, file));
+        }
+    }
+
+    /// Deletes what may be deleted by now.
+    fn delete_doomed(&mut self, fx: &mut Vec<StoreEffect>) {
+        let durable = self.durable;
+        let (now, later) = self
+            .doomed
+            .drain(..)
+            .partition(|(frames, _)| *frames <= durable);
+        self.doomed = later;
+        let now: VecDeque<_> = now;
+        if !now.is_empty() {
+            let files: Vec<_> = now.into_iter().map(|(_, file)| file).collect();
+            self.deleting.extend(&files);
+            self.operate(Purpose::Delete(files.clone()), DiskOp::Delete { files }, fx);
+        }
     }
 }

@@ -27,7 +27,6 @@ struct Bench {
     frames: Vec<Frame>,
     reads: Vec<Result<ReadOutput, ReadError>>,
     sections: Vec<Bytes>,
-    requests: usize,
     full: bool,
     now: Now,
     ops: usize,
@@ -42,7 +41,6 @@ impl Bench {
             frames: Vec::new(),
             reads: Vec::new(),
             sections: Vec::new(),
-            requests: 0,
             full: false,
             now: Now {
                 monotonic: Monotonic(0),
@@ -71,10 +69,12 @@ impl Bench {
                     StoreEffect::Append { frames, .. } => self.frames.extend(frames),
                     StoreEffect::Section { bytes, .. } => self.sections.push(bytes),
                     StoreEffect::Read { result, .. } => self.reads.push(result),
-                    StoreEffect::RequestCheckpoint => self.requests += 1,
                     StoreEffect::Fatal(reason) => panic!("{reason}"),
-                    StoreEffect::Cut { .. } | StoreEffect::Advanced(_) | StoreEffect::WakeAt(_) => {
-                    }
+                    StoreEffect::Cut { .. }
+                    | StoreEffect::SectionFailed { .. }
+                    | StoreEffect::RequestCheckpoint
+                    | StoreEffect::Advanced(_)
+                    | StoreEffect::WakeAt(_) => {}
                 }
                 self.store.validate();
             }
@@ -155,7 +155,7 @@ impl Bench {
         self.store.begin_checkpoint(id, &mut self.fx);
         self.settle();
         let section = self.sections.pop().expect("a section was reported");
-        self.store.checkpointed(id, &mut self.fx);
+        self.store.checkpointed(id);
         self.settle();
         ShardSection::decode(section).expect("a section that was just encoded")
     }
@@ -164,6 +164,7 @@ impl Bench {
 fn small_options() -> StoreOptions {
     StoreOptions {
         dirty_bytes_max: 4000,
+        behind_bytes: 8000,
         tail_bytes_max: 2000,
         index_cache_bytes_max: 200,
     }
@@ -411,7 +412,7 @@ fn a_log_that_did_not_change_is_not_looked_at_again() {
 }
 
 #[test]
-fn retention_by_time_frees_files_after_the_next_checkpoint() {
+fn retention_by_time_frees_files_once_the_log_start_is_durable() {
     let mut bench = Bench::small(LogConfig {
         retention_ms: 1000,
         ..small_log()
@@ -432,17 +433,16 @@ fn retention_by_time_frees_files_after_the_next_checkpoint() {
         "the log starts at {start}"
     );
     assert!(matches!(bench.frames.last(), Some(Frame::LogStart { start: s, .. }) if *s == start));
-    assert_eq!(bench.requests, 1, "space is asked for");
     let first = bench.files.keys().next().copied();
     assert!(
         matches!(first, Some(FileId::Segment(s)) if s.base == Offset(0)),
-        "files stay until a checkpoint"
+        "files stay until the move is durable"
     );
     assert!(matches!(
         bench.fetch(0, 100),
         Err(ReadError::OutOfRange { .. })
     ));
-    bench.checkpoint(2);
+    bench.all_durable();
     let bases = bench.files.keys().filter_map(|file| match file {
         FileId::Segment(segment) => Some(segment.base),
         _ => None,

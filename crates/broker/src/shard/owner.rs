@@ -168,8 +168,12 @@ impl Shard {
         self.answer_appends(fx);
     }
 
-    /// Answers the appends whose tickets are done.
+    /// Answers the appends whose tickets are done. While tails cannot be written out as fast as they come, answers wait:
+    /// producers, who have only so much in flight, slow down to what the disk takes, and memory stays bounded.
     pub(super) fn answer_appends(&mut self, fx: &mut Vec<Effect>) {
+        if self.store.is_behind() {
+            return;
+        }
         for strict in [true, false] {
             loop {
                 let queue = if strict {
@@ -426,17 +430,11 @@ impl Shard {
         spec: OffsetSpec,
         fx: &mut Vec<Effect>,
     ) {
-        let want = match self.led(partition, current_epoch) {
-            Err(error) => Err(Err(error)),
-            Ok(log) => want_of(log, spec).map_err(Ok),
-        };
-        let want = match want {
-            Ok(want) => want,
-            Err(answer) => {
-                self.answer(from, request, Answer::Offsets(vec![(part, answer)]), fx);
-                return;
-            }
-        };
+        if let Err(error) = self.led(partition, current_epoch) {
+            let answer = Answer::Offsets(vec![(part, Err(error))]);
+            self.answer(from, request, answer, fx);
+            return;
+        }
         let group = self.owner.next_group;
         self.owner.next_group += 1;
         let lookup = LookupUnderWay {
@@ -447,6 +445,23 @@ impl Shard {
             spec,
         };
         self.owner.lookups.insert(group, lookup);
+        self.read_for_lookup(group, fx);
+    }
+
+    /// Reads what a look-up needs, or answers it at once.
+    fn read_for_lookup(&mut self, group: u64, fx: &mut Vec<Effect>) {
+        let Some(lookup) = self.owner.lookups.get(&group) else {
+            return;
+        };
+        let partition = lookup.partition;
+        let want = match self.store.log(partition).map(|log| want_of(log, lookup.spec)) {
+            Some(Ok(want)) => want,
+            Some(Err(known)) => return self.end_lookup(group, Ok(known), fx),
+            None => {
+                let error = Err(ErrorCode::UnknownTopicOrPartition);
+                return self.end_lookup(group, error, fx);
+            }
+        };
         match self.store.read(partition, want, &mut self.storage) {
             Read::Done(result) => self.lookup_read(group, result, fx),
             Read::Pending(read) => {
@@ -474,6 +489,11 @@ impl Shard {
                     .store
                     .log(lookup.partition)
                     .map_or(Offset::ZERO, PartitionLog::start);
+                if batch.next_offset() <= from {
+                    // Retention was faster than the read: what lies behind may have an answer.
+                    self.read_for_lookup(group, fx);
+                    return;
+                }
                 let job = Job::FindTimestamp {
                     batch,
                     timestamp,

@@ -32,6 +32,12 @@ impl Tail {
         self.dirty_bytes
     }
 
+    /// Bytes of batches that are not in a segment yet, without what they cost beside.
+    #[must_use]
+    pub fn dirty_batch_bytes(&self) -> usize {
+        self.dirty_bytes - (self.batches.len() - self.clean) * ENTRY_OVERHEAD_BYTES
+    }
+
     /// What `batch` counts for.
     #[must_use]
     pub fn cost_bytes(batch: &Batch) -> usize {

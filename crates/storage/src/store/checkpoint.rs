@@ -9,7 +9,7 @@ use wiber_model::PartitionId;
 use wiber_model::mutant::{self, Mutant};
 
 use super::{Purpose, ShardSection, Store, StoreEffect};
-use crate::io::{DiskOp, DiskResult, FileId};
+use crate::io::{DiskOp, DiskResult};
 
 /// A checkpoint under way.
 #[derive(Debug)]
@@ -18,7 +18,6 @@ pub(super) struct CheckpointRun {
     /// Logs whose tails are not written up to the cut yet.
     pub(super) waiting: BTreeSet<PartitionId>,
     logs: Vec<Bytes>,
-    doomed: Vec<FileId>,
     stage: Stage,
 }
 
@@ -34,11 +33,6 @@ impl Store {
     pub fn begin_checkpoint(&mut self, id: u64, fx: &mut Vec<StoreEffect>) {
         self.abandon_checkpoint();
         fx.push(StoreEffect::Cut { checkpoint: id });
-        let doomed = std::mem::take(&mut self.doomed);
-        for file in &doomed {
-            self.unsynced.remove(file);
-            self.unlinked.remove(file);
-        }
         let mut logs = Vec::with_capacity(self.logs.len());
         let mut waiting = BTreeSet::new();
         for (partition, log) in &mut self.logs {
@@ -54,7 +48,6 @@ impl Store {
             id,
             waiting,
             logs,
-            doomed,
             stage: Stage::Writing,
         });
         for partition in partitions {
@@ -65,15 +58,9 @@ impl Store {
         self.progress_checkpoint(fx);
     }
 
-    /// The checkpoint is durable: what it no longer lists may go.
-    pub fn checkpointed(&mut self, id: u64, fx: &mut Vec<StoreEffect>) {
-        let Some(checkpoint) = self.checkpoint.take_if(|c| c.id == id) else {
-            return;
-        };
-        if !checkpoint.doomed.is_empty() {
-            let files = checkpoint.doomed;
-            self.operate(Purpose::Delete, DiskOp::Delete { files }, fx);
-        }
+    /// The checkpoint is durable.
+    pub fn checkpointed(&mut self, id: u64) {
+        self.checkpoint.take_if(|c| c.id == id);
     }
 
     /// The checkpoint could not be written; another will follow.
@@ -81,12 +68,22 @@ impl Store {
         let Some(checkpoint) = self.checkpoint.take() else {
             return;
         };
-        self.doomed.extend(checkpoint.doomed);
         for partition in checkpoint.waiting {
             if let Some(log) = self.logs.get_mut(&partition) {
                 log.drop_cut();
             }
             self.drop_segments(partition);
+        }
+    }
+
+    /// The disk is full: a checkpoint that waits for tails to be written would wait for space that only goes on without it.
+    pub(super) fn give_up_checkpoint(&mut self, fx: &mut Vec<StoreEffect>) {
+        if let Some(checkpoint) = &self.checkpoint
+            && checkpoint.stage == Stage::Writing
+        {
+            let checkpoint = checkpoint.id;
+            self.abandon_checkpoint();
+            fx.push(StoreEffect::SectionFailed { checkpoint });
         }
     }
 
@@ -166,9 +163,11 @@ impl Store {
             && checkpoint.stage == Stage::Syncing
         {
             checkpoint.stage = Stage::Reported;
+            let waiting = self.doomed.iter().map(|(_, file)| *file);
+            let doomed: Vec<_> = waiting.chain(self.deleting.iter().copied()).collect();
             fx.push(StoreEffect::Section {
                 checkpoint: checkpoint.id,
-                bytes: ShardSection::encode(&checkpoint.logs, &checkpoint.doomed),
+                bytes: ShardSection::encode(&checkpoint.logs, &doomed),
             });
         }
     }

@@ -218,7 +218,8 @@ impl Store {
                 }
             },
             Want::NewestTimestamp => {
-                let in_segments = log.segments().iter().rev().max_by_key(|s| s.max_timestamp);
+                let there = log.segments().iter().rev().filter(|s| s.next_offset > log.start());
+                let in_segments = there.max_by_key(|s| s.max_timestamp);
                 let in_tail = log.tail().newest();
                 match in_segments {
                     Some(segment)
