@@ -454,7 +454,8 @@ impl Shard {
             return;
         };
         let partition = lookup.partition;
-        let want = match self.store.log(partition).map(|log| want_of(log, lookup.spec)) {
+        let log = self.store.log(partition);
+        let want = match log.map(|log| want_of(log, lookup.spec)) {
             Some(Ok(want)) => want,
             Some(Err(known)) => return self.end_lookup(group, Ok(known), fx),
             None => {

@@ -218,7 +218,8 @@ impl Store {
                 }
             },
             Want::NewestTimestamp => {
-                let there = log.segments().iter().rev().filter(|s| s.next_offset > log.start());
+                let segments = log.segments().iter().rev();
+                let there = segments.filter(|s| s.next_offset > log.start());
                 let in_segments = there.max_by_key(|s| s.max_timestamp);
                 let in_tail = log.tail().newest();
                 match in_segments {
