@@ -134,10 +134,11 @@ impl Tail {
         self.batches.iter().find(reaches)
     }
 
-    /// The batch with the largest timestamp, the first of equals.
+    /// The batch beyond `from` with the largest timestamp, the first of equals.
     #[must_use]
-    pub fn newest(&self) -> Option<&Batch> {
-        self.batches.iter().rev().max_by_key(|b| b.max_timestamp())
+    pub fn newest(&self, from: Offset) -> Option<&Batch> {
+        let there = self.batches.iter().rev().filter(|b| b.next_offset() > from);
+        there.max_by_key(|b| b.max_timestamp())
     }
 
     /// Checks that the batches are contiguous, end at `end`, and are counted right.

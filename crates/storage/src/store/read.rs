@@ -221,7 +221,7 @@ impl Store {
                 let segments = log.segments().iter().rev();
                 let there = segments.filter(|s| s.next_offset > log.start());
                 let in_segments = there.max_by_key(|s| s.max_timestamp);
-                let in_tail = log.tail().newest();
+                let in_tail = log.tail().newest(log.start());
                 match in_segments {
                     Some(segment)
                         if in_tail.is_none_or(|b| b.max_timestamp() <= segment.max_timestamp) =>
