@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -39,6 +40,8 @@ def main() -> int:
     sides = [Side(kind, home / kind.name, clients, plan, ballast) for kind in kinds]
     begun = time.monotonic()
     results = []
+    # As an interrupt does, a request to end unwinds, so that brokers and directories go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         for row in rows:
             results.append(_measure(row, sides, plan))

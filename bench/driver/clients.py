@@ -94,8 +94,9 @@ class Running:
         try:
             output = self.process.communicate(timeout=deadline_s)[0].decode(errors="replace")
         except subprocess.TimeoutExpired:
-            self.kill()
             raise ClientError(f"{self.process.args} did not end within {deadline_s:g} s") from None
+        finally:
+            self.kill()
         if self.process.returncode != 0:
             raise ClientError(f"{self.process.args} exited with {self.process.returncode}:\n{_tail(output)}")
         return output

@@ -15,6 +15,8 @@ class Column:
     title: str
     decimals: int = 0
     scale: float = 1.0
+    compared: bool = True
+    """Whether a ratio of two brokers says something about the brokers."""
 
 
 COLUMNS = {
@@ -24,18 +26,18 @@ COLUMNS = {
         Column("cpu_s_per_gb", "CPU-s/GB", 2),
         Column("cpu_s_per_m", "CPU-s/M", 2),
         Column("with_rest_cpu_s_per_gb", "+rest/GB", 2),
-        Column("client_cpu_s_per_gb", "client/GB", 2),
-        Column("rest_cores", "rest cores", 2),
+        Column("client_cpu_s_per_gb", "client/GB", 2, compared=False),
+        Column("rest_cores", "rest cores", 2, compared=False),
     ],
     LATENCY: [
         Column("p50_us", "p50 µs"),
         Column("p99_us", "p99 µs"),
         Column("p999_us", "p99.9 µs"),
         Column("max_us", "max µs"),
-        Column("lag_p99_us", "lag p99 µs"),
+        Column("lag_p99_us", "lag p99 µs", compared=False),
         Column("records_per_s", "k rec/s", 1, 1e-3),
         Column("cpu_s_per_m", "CPU-s/M", 2),
-        Column("rest_cores", "rest cores", 2),
+        Column("rest_cores", "rest cores", 2, compared=False),
     ],
     MEMORY: [
         Column("rss_mib", "RSS MiB", 1),
@@ -108,7 +110,7 @@ def _lines(result: Result, columns: Sequence[Column]) -> list[list[str]]:
             lines.append([result.row.name, side, result.durability[side], *figures])
     if len(lines) == 2:
         first, second = result.runs
-        ratios = [result.ratio(first, second, column.key) for column in columns]
+        ratios = [result.ratio(first, second, column.key) if column.compared else None for column in columns]
         told = ["-" if ratio is None else f"{ratio:.3g} x" for ratio in ratios]
         lines.append([result.row.name, f"{first}/{second}", "", *told])
     if result.failure:

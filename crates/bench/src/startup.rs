@@ -6,12 +6,13 @@
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_setaffinity};
 use serde::Serialize;
 
 use crate::client::{Client, ms, retry};
@@ -85,14 +86,7 @@ impl Launch {
         })
     }
 
-    /// The child inherits the core; this process then goes back to its own.
     fn spawn(&self) -> Result<Broker, BenchError> {
-        let own = sched_getaffinity(None).map_err(io::Error::from)?;
-        if let Some(cpu) = self.broker_cpu {
-            let mut pinned = CpuSet::new();
-            pinned.set(cpu);
-            sched_setaffinity(None, &pinned).map_err(io::Error::from)?;
-        }
         let (program, arguments) = self
             .command
             .split_first()
@@ -104,16 +98,29 @@ impl Launch {
             }
             None => (Stdio::null(), Stdio::null()),
         };
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .map_err(BenchError::Spawn)?;
-        let broker = Broker(child);
-        sched_setaffinity(None, &own).map_err(io::Error::from)?;
-        Ok(broker)
+            .stderr(errors);
+        let pinned = self.broker_cpu.map(|cpu| {
+            let mut cpus = CpuSet::new();
+            cpus.set(cpu);
+            cpus
+        });
+        // SAFETY: between fork and exec only system calls are made, which is allowed there.
+        unsafe {
+            command.pre_exec(move || {
+                // Should this process be killed, its broker goes too.
+                set_parent_process_death_signal(Some(Signal::KILL))?;
+                if let Some(cpus) = &pinned {
+                    sched_setaffinity(None, cpus)?;
+                }
+                Ok(())
+            });
+        }
+        command.spawn().map(Broker).map_err(BenchError::Spawn)
     }
 
     fn connect(&self, broker: &mut Broker, begun: Instant) -> Result<Client, BenchError> {
