@@ -73,6 +73,8 @@ pub struct Shard {
     inbox: VecDeque<Message>,
     /// What the store wants done.
     pub(crate) storage: Vec<StoreEffect>,
+    /// Whether requests may begin: not before this start's leader epochs are durable (R2).
+    serving: bool,
     sweep: Sweep,
     store_wake: Monotonic,
     wake: Monotonic,
@@ -130,6 +132,7 @@ impl Shard {
             next_job: 0,
             inbox: VecDeque::new(),
             storage: Vec::new(),
+            serving: false,
             sweep,
             store_wake: Monotonic::NEVER,
             wake: Monotonic::NEVER,
@@ -400,6 +403,9 @@ impl Shard {
 
     /// Begins the requests of a connection that nothing holds back.
     fn pump(&mut self, now: Now, connection: ConnectionId, fx: &mut Vec<Effect>) {
+        if !self.serving {
+            return;
+        }
         while let Some(frame) = self
             .connections
             .get_mut(&connection)
@@ -499,6 +505,7 @@ impl Shard {
     /// Folds committed records in, and does what they mean to this shard's partitions.
     fn apply(&mut self, offset: MetadataOffset, records: &[MetadataRecord], fx: &mut Vec<Effect>) {
         let mut begun = Vec::new();
+        let mut registered = false;
         for record in records {
             match record {
                 MetadataRecord::DeleteTopic { id } => {
@@ -524,12 +531,13 @@ impl Shard {
                 MetadataRecord::RegisterBroker { id, .. } if *id == self.node_id() => {
                     self.image.apply(offset, record);
                     self.begin_own_epochs(&mut begun);
+                    registered = true;
                 }
                 _ => self.image.apply(offset, record),
             }
         }
         let ticket = self.store.begin_epochs(&begun, &mut self.storage);
-        self.owner.applied.push_back((offset, ticket));
+        self.owner.applied.push_back((offset, ticket, registered));
         self.acknowledge(fx);
     }
 
@@ -569,11 +577,15 @@ impl Shard {
     /// Answers what became durable, and tells the controller how far the metadata are applied.
     fn acknowledge(&mut self, fx: &mut Vec<Effect>) {
         self.answer_appends(fx);
-        while let Some((offset, _)) = self
+        while let Some((offset, _, registered)) = self
             .owner
             .applied
-            .pop_front_if(|(_, ticket)| self.store.is_done(*ticket))
+            .pop_front_if(|(_, ticket, _)| self.store.is_done(*ticket))
         {
+            if registered && !self.serving {
+                self.serving = true;
+                self.owner.ready.extend(self.connections.keys());
+            }
             let message = Message::MetadataApplied { offset };
             self.send(Address::Controller, message, fx);
         }

@@ -42,7 +42,7 @@ const FULL_RETRY_MS: i64 = 500;
 pub struct StoreOptions {
     /// Unwritten bytes beyond which tails are written out although none has a long run.
     pub dirty_bytes_max: usize,
-    /// Unwritten bytes beyond which the store is behind, and producers should be slowed down.
+    /// How far unwritten bytes may go beyond that before the store is behind, and producers should be slowed down.
     pub behind_bytes: usize,
     /// Bytes of tails, written and unwritten, that are kept in memory.
     pub tail_bytes_max: usize,
@@ -54,7 +54,7 @@ impl Default for StoreOptions {
     fn default() -> StoreOptions {
         StoreOptions {
             dirty_bytes_max: 12 * 1024 * 1024,
-            behind_bytes: 32 * 1024 * 1024,
+            behind_bytes: 20 * 1024 * 1024,
             tail_bytes_max: 20 * 1024 * 1024,
             index_cache_bytes_max: 4 * 1024 * 1024,
         }
@@ -262,7 +262,8 @@ impl Store {
     /// instead.
     #[must_use]
     pub fn is_behind(&self) -> bool {
-        self.dirty_bytes > self.options.behind_bytes && !self.full
+        let most = self.options.dirty_bytes_max + self.options.behind_bytes;
+        self.dirty_bytes > most && !self.full
     }
 
     /// Whether everything up to `ticket` is done.
