@@ -78,7 +78,8 @@ pub(super) fn begin(
         session: plan.session,
         incremental: plan.incremental,
         read_committed,
-        min_bytes,
+        // As in Kafka, nobody waits for more than may be given.
+        min_bytes: min_bytes.min(max_bytes),
         max_bytes: max_bytes.min(FETCH_BYTES_MAX),
         deadline,
         parts: Vec::with_capacity(plan.partitions.len()),
