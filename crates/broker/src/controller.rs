@@ -141,15 +141,32 @@ impl ControllerMachine {
         let everywhere = self.applied.iter().min().copied().unwrap_or(self.published);
         while let Some((_, id, result)) = self.replies.pop_front_if(|reply| reply.0 <= everywhere) {
             if id == REGISTRATION {
-                fx.push(match result {
-                    Ok(_) => Effect::Ready,
-                    Err(error) => Effect::Fatal(format!("the broker cannot register: {error}")),
-                });
+                match result {
+                    Ok(_) => self.serve(fx),
+                    Err(error) => {
+                        let reason = format!("the broker cannot register: {error}");
+                        fx.push(Effect::Fatal(reason));
+                    }
+                }
             } else if let Some((to, request)) = self.commands.remove(&id) {
                 let message = Message::CommandDone { request, result };
                 fx.push(Effect::Send { to, message });
             }
         }
+    }
+}
+
+impl ControllerMachine {
+    /// The registration has reached every shard: let requests begin.
+    fn serve(&self, fx: &mut Vec<Effect>) {
+        for shard in 0..self.applied.len() as u16 {
+            let message = Message::Serve;
+            fx.push(Effect::Send {
+                to: Address::Shard(shard),
+                message,
+            });
+        }
+        fx.push(Effect::Ready);
     }
 }
 

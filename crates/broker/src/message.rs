@@ -99,6 +99,8 @@ pub enum Message {
         /// In order.
         records: Arc<[MetadataRecord]>,
     },
+    /// From the controller to every shard, once: the broker is registered, and every shard has its new leader epochs on disk.
+    Serve,
     /// To the controller: the shard has applied the metadata up to here, and the epochs that began are durable.
     MetadataApplied {
         /// The offset.

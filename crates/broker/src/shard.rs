@@ -73,7 +73,7 @@ pub struct Shard {
     inbox: VecDeque<Message>,
     /// What the store wants done.
     pub(crate) storage: Vec<StoreEffect>,
-    /// Whether requests may begin: not before this start's leader epochs are durable (R2).
+    /// Whether requests may begin: not before this start's leader epochs are durable on every shard (R2).
     serving: bool,
     sweep: Sweep,
     store_wake: Monotonic,
@@ -454,6 +454,10 @@ impl Shard {
             Message::CommandDone { request, result } => {
                 self.command_done(request, result, fx);
             }
+            Message::Serve => {
+                self.serving = true;
+                self.owner.ready.extend(self.connections.keys());
+            }
             Message::Metadata { offset, records } => self.apply(offset, &records, fx),
             Message::Durable { frames } => {
                 self.store.durable(frames, &mut self.storage);
@@ -505,7 +509,6 @@ impl Shard {
     /// Folds committed records in, and does what they mean to this shard's partitions.
     fn apply(&mut self, offset: MetadataOffset, records: &[MetadataRecord], fx: &mut Vec<Effect>) {
         let mut begun = Vec::new();
-        let mut registered = false;
         for record in records {
             match record {
                 MetadataRecord::DeleteTopic { id } => {
@@ -531,13 +534,12 @@ impl Shard {
                 MetadataRecord::RegisterBroker { id, .. } if *id == self.node_id() => {
                     self.image.apply(offset, record);
                     self.begin_own_epochs(&mut begun);
-                    registered = true;
                 }
                 _ => self.image.apply(offset, record),
             }
         }
         let ticket = self.store.begin_epochs(&begun, &mut self.storage);
-        self.owner.applied.push_back((offset, ticket, registered));
+        self.owner.applied.push_back((offset, ticket));
         self.acknowledge(fx);
     }
 
@@ -577,15 +579,11 @@ impl Shard {
     /// Answers what became durable, and tells the controller how far the metadata are applied.
     fn acknowledge(&mut self, fx: &mut Vec<Effect>) {
         self.answer_appends(fx);
-        while let Some((offset, _, registered)) = self
+        while let Some((offset, _)) = self
             .owner
             .applied
-            .pop_front_if(|(_, ticket, _)| self.store.is_done(*ticket))
+            .pop_front_if(|(_, ticket)| self.store.is_done(*ticket))
         {
-            if registered && !self.serving {
-                self.serving = true;
-                self.owner.ready.extend(self.connections.keys());
-            }
             let message = Message::MetadataApplied { offset };
             self.send(Address::Controller, message, fx);
         }

@@ -23,8 +23,8 @@ use crate::message::{
 pub(super) struct Owner {
     /// Connections whose waiting requests may begin.
     pub ready: VecDeque<ConnectionId>,
-    /// Metadata that is applied once a ticket is done, and whether it holds this broker's registration.
-    pub applied: VecDeque<(MetadataOffset, Ticket, bool)>,
+    /// Metadata that is applied once a ticket is done.
+    pub applied: VecDeque<(MetadataOffset, Ticket)>,
     /// Appends that are answered once a ticket is done: synced ones, then those of relaxed topics alone.
     strict: VecDeque<Acknowledgement>,
     relaxed: VecDeque<Acknowledgement>,
