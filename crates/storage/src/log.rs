@@ -22,7 +22,7 @@ use crate::io::{DiskOp, FileId, SegmentId};
 
 pub use epochs::{EpochEnd, Epochs};
 pub use producers::{BatchEntry, ProducerEntry, Producers, REMEMBERED_BATCHES, SequenceCheck};
-pub use segment::{INDEX_ENTRY_BYTES, IndexEntry, Segment};
+pub use segment::{BatchPlace, INDEX_ENTRY_BYTES, IndexEntry, Segment};
 pub use state::{LogState, StateError};
 pub use tail::Tail;
 
@@ -127,8 +127,8 @@ pub struct Run {
 pub struct SegmentPosition {
     /// The segment.
     pub segment: Segment,
-    /// A position at or before the batch; `None` if the segment's index must tell.
-    pub position: Option<u64>,
+    /// A batch at or before the one that is wanted; `None` if the segment's index must tell.
+    pub place: Option<BatchPlace>,
 }
 
 /// A partition's log.
@@ -547,20 +547,24 @@ impl PartitionLog {
             .hints
             .iter()
             .find(|(next, id, _)| *next == offset && *id == segment.id)
-            .map(|(_, _, position)| *position);
+            .map(|(offset, _, position)| BatchPlace {
+                position: *position,
+                offset: *offset,
+            });
         let in_tail = || {
             let last = at + 1 == self.segments.len();
-            let relative = (offset.0 - segment.id.base.0).max(0) as u32;
+            let base = segment.id.base;
+            let relative = (offset.0 - base.0).max(0) as u32;
             let known = self
                 .index_tail
                 .first()
                 .is_some_and(|e| e.relative_offset <= relative);
-            (last && known).then(|| IndexEntry::position_for_offset(&self.index_tail, relative))
+            (last && known).then(|| IndexEntry::place_for_offset(&self.index_tail, base, relative))
         };
-        let position = hint
+        let place = hint
             .or_else(in_tail)
-            .or_else(|| self.position_without_index(&segment));
-        Some(SegmentPosition { segment, position })
+            .or_else(|| self.place_without_index(&segment));
+        Some(SegmentPosition { segment, place })
     }
 
     /// The first segment that holds a record of `timestamp` or later.
@@ -568,14 +572,14 @@ impl PartitionLog {
     pub fn locate_timestamp(&self, timestamp: TimestampMs) -> Option<SegmentPosition> {
         let reaches = |s: &&Segment| s.max_timestamp >= timestamp && s.next_offset > self.start;
         let segment = *self.segments.iter().find(reaches)?;
-        let position = self.position_without_index(&segment);
-        Some(SegmentPosition { segment, position })
+        let place = self.place_without_index(&segment);
+        Some(SegmentPosition { segment, place })
     }
 
     /// Where to begin in a segment that has no index file (yet).
     #[must_use]
-    pub fn position_without_index(&self, segment: &Segment) -> Option<u64> {
-        (self.index_file_bytes(segment) == 0).then_some(0)
+    pub fn place_without_index(&self, segment: &Segment) -> Option<BatchPlace> {
+        (self.index_file_bytes(segment) == 0).then_some(BatchPlace::beginning(segment.id.base))
     }
 
     /// Bytes of `segment`'s index that are in its file.

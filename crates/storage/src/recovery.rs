@@ -16,7 +16,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::frame::{Frame, FrameKind, Participant};
 use crate::identity::Identity;
 use crate::io::{Disk, DiskError, DiskOp, FileId};
-use crate::log::{LogConfig, PartitionLog, StateError};
+use crate::log::{LogConfig, PartitionLog, Segment, StateError};
 use crate::store::ShardSection;
 use crate::wal::{self, Damage, Wal, WalError, WalOptions};
 
@@ -150,7 +150,7 @@ impl Rebuild {
         checkpoint: Option<&Checkpoint>,
         configs: BTreeMap<PartitionId, Arc<LogConfig>>,
     ) -> Result<Rebuild, RecoveryError> {
-        let mut logs = BTreeMap::new();
+        let mut logs: BTreeMap<PartitionId, (PartitionLog, Lsn)> = BTreeMap::new();
         let mut doomed = Vec::new();
         for section in checkpoint
             .iter()
@@ -169,6 +169,9 @@ impl Rebuild {
                 }
             }
         }
+        // A log start that moved after the cut dooms files that the logs, as of the cut, still have.
+        let listed: BTreeSet<FileId> = logs.values().flat_map(|(log, _)| files_of(log)).collect();
+        doomed.retain(|file| !listed.contains(file));
         for (id, config) in configs {
             logs.entry(id)
                 .or_insert_with(|| (PartitionLog::new(id, config), Lsn::ZERO));
@@ -284,6 +287,12 @@ impl Rebuild {
         }
         logs
     }
+}
+
+/// The files of a log's segments.
+fn files_of(log: &PartitionLog) -> impl Iterator<Item = FileId> {
+    let files = |segment: &Segment| [FileId::Segment(segment.id), FileId::Index(segment.id)];
+    log.segments().iter().flat_map(files)
 }
 
 /// Whether frames that are lost may have been of a log that a checkpoint holds up to `cut`.

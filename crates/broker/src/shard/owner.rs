@@ -522,7 +522,7 @@ impl Shard {
             (Some((offset, timestamp)), Some(log)) if offset < log.visible_end() => FoundOffset {
                 offset,
                 timestamp,
-                epoch: epoch_at(log, offset),
+                epoch: log.epochs().at(offset),
             },
             _ => nothing_found(),
         };
@@ -569,7 +569,7 @@ fn want_of(log: &PartitionLog, spec: OffsetSpec) -> Result<Want, FoundOffset> {
     let known = |offset: Offset| FoundOffset {
         offset,
         timestamp: TimestampMs::NONE,
-        epoch: epoch_at(log, offset),
+        epoch: log.epochs().at(offset),
     };
     match spec {
         OffsetSpec::Latest => Err(FoundOffset {
@@ -593,13 +593,4 @@ fn nothing_found() -> FoundOffset {
         timestamp: TimestampMs::NONE,
         epoch: LeaderEpoch::NONE,
     }
-}
-
-/// The leader epoch that `offset` was, or will be, written in.
-fn epoch_at(log: &PartitionLog, offset: Offset) -> LeaderEpoch {
-    let entries = log.epochs().entries();
-    let after = entries.partition_point(|entry| entry.1 <= offset);
-    entries[..after]
-        .last()
-        .map_or(LeaderEpoch::NONE, |entry| entry.0)
 }

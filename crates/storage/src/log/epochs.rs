@@ -38,6 +38,15 @@ impl Epochs {
         self.0.last().map_or(LeaderEpoch::NONE, |entry| entry.0)
     }
 
+    /// The epoch that `offset` was, or will be, written in; [`LeaderEpoch::NONE`] if that is forgotten.
+    #[must_use]
+    pub fn at(&self, offset: Offset) -> LeaderEpoch {
+        let after = self.0.partition_point(|entry| entry.1 <= offset);
+        self.0[..after]
+            .last()
+            .map_or(LeaderEpoch::NONE, |entry| entry.0)
+    }
+
     /// Notes that `epoch` begins at `start`. An epoch that is known, or older than the newest, changes nothing.
     /// Returns whether it was new.
     pub fn begin(&mut self, epoch: LeaderEpoch, start: Offset) -> bool {

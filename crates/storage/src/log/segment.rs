@@ -117,21 +117,53 @@ impl IndexEntry {
         entries
     }
 
-    /// The position of the last batch in `entries` that starts at or before `relative_offset`; 0 if none does.
+    /// Where to begin to look for `relative_offset`: at the last batch of `entries` that starts at or before it, else at the
+    /// segment's beginning.
     #[must_use]
-    pub fn position_for_offset(entries: &[IndexEntry], relative_offset: u32) -> u64 {
+    pub fn place_for_offset(
+        entries: &[IndexEntry],
+        base: Offset,
+        relative_offset: u32,
+    ) -> BatchPlace {
         let after = entries.partition_point(|entry| entry.relative_offset <= relative_offset);
-        entries[..after]
-            .last()
-            .map_or(0, |entry| u64::from(entry.position))
+        IndexEntry::place(entries[..after].last(), base)
     }
 
-    /// A position at or before the first batch that reaches `timestamp`.
+    /// Where to begin to look for the first batch that reaches `timestamp`.
     #[must_use]
-    pub fn position_for_timestamp(entries: &[IndexEntry], timestamp: TimestampMs) -> u64 {
+    pub fn place_for_timestamp(
+        entries: &[IndexEntry],
+        base: Offset,
+        timestamp: TimestampMs,
+    ) -> BatchPlace {
         let after = entries.partition_point(|entry| entry.max_timestamp_before < timestamp);
-        entries[..after]
-            .last()
-            .map_or(0, |entry| u64::from(entry.position))
+        IndexEntry::place(entries[..after].last(), base)
+    }
+
+    fn place(entry: Option<&IndexEntry>, base: Offset) -> BatchPlace {
+        entry.map_or(BatchPlace::beginning(base), |entry| BatchPlace {
+            position: u64::from(entry.position),
+            offset: base.plus(i64::from(entry.relative_offset)),
+        })
+    }
+}
+
+/// A byte position of a segment, and the base offset of the batch that starts there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchPlace {
+    /// The byte position.
+    pub position: u64,
+    /// The base offset.
+    pub offset: Offset,
+}
+
+impl BatchPlace {
+    /// The first batch of a segment that starts at `base`.
+    #[must_use]
+    pub fn beginning(base: Offset) -> BatchPlace {
+        BatchPlace {
+            position: 0,
+            offset: base,
+        }
     }
 }

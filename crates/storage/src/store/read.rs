@@ -9,11 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wiber_model::batch::HEADER_BYTES;
 use wiber_model::limit::MAX_BATCH_BYTES;
-use wiber_model::{Batch, BatchError, Offset, PartitionId, TimestampMs};
+use wiber_model::{Batch, BatchError, LeaderEpoch, Offset, PartitionId, TimestampMs};
 
 use super::{Purpose, Store, StoreEffect};
 use crate::io::{DiskError, DiskOp, DiskResult, FileId, SegmentId};
-use crate::log::{IndexEntry, Segment, SegmentPosition};
+use crate::log::{BatchPlace, Epochs, IndexEntry, Segment, SegmentPosition};
 
 /// A read of a segment fetches at least this many bytes: an index entry may lie so far before what is wanted.
 const READ_BYTES_MIN: usize = 16 * 1024;
@@ -122,15 +122,15 @@ pub(super) struct PendingRead {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     Index,
-    Data { position: u64 },
+    Data { place: BatchPlace },
 }
 
 /// What a stretch of a segment held.
 enum Scan {
-    Done(ReadOutput, Option<(Offset, u64)>),
-    /// Goes on at `position`, with at least `len` bytes.
+    Done(ReadOutput, Option<BatchPlace>),
+    /// Goes on at `place`, with at least `len` bytes.
     More {
-        position: u64,
+        place: BatchPlace,
         len: usize,
     },
 }
@@ -142,7 +142,7 @@ impl Store {
         match self.look(partition, want) {
             Err(error) => Read::Done(Err(error)),
             Ok(Look::InMemory(output)) => Read::Done(Ok(output)),
-            Ok(Look::InSegment(SegmentPosition { segment, position })) => {
+            Ok(Look::InSegment(SegmentPosition { segment, place })) => {
                 let id = ReadId(self.next_read);
                 self.next_read += 1;
                 let stage = Stage::Index;
@@ -154,7 +154,7 @@ impl Store {
                         segment,
                         stage,
                     },
-                    position,
+                    place,
                     fx,
                 );
                 Read::Pending(id)
@@ -167,8 +167,8 @@ impl Store {
         let result = match self.look(read.partition, read.want) {
             Err(error) => Err(error),
             Ok(Look::InMemory(output)) => Ok(output),
-            Ok(Look::InSegment(SegmentPosition { segment, position })) => {
-                self.read_segment(PendingRead { segment, ..read }, position, fx);
+            Ok(Look::InSegment(SegmentPosition { segment, place })) => {
+                self.read_segment(PendingRead { segment, ..read }, place, fx);
                 return;
             }
         };
@@ -245,15 +245,15 @@ impl Store {
     fn read_segment(
         &mut self,
         mut read: PendingRead,
-        position: Option<u64>,
+        place: Option<BatchPlace>,
         fx: &mut Vec<StoreEffect>,
     ) {
-        let position = position.or_else(|| {
+        let place = place.or_else(|| {
             let entries = self.indexes.get(read.segment.id)?;
-            Some(position_in(&entries, &read))
+            Some(place_in(&entries, &read))
         });
-        if let Some(position) = position {
-            self.read_data(read, position, wanted_bytes(read.want), fx);
+        if let Some(place) = place {
+            self.read_data(read, place, wanted_bytes(read.want), fx);
             return;
         }
         let len = self
@@ -272,15 +272,15 @@ impl Store {
     fn read_data(
         &mut self,
         mut read: PendingRead,
-        position: u64,
+        place: BatchPlace,
         len: usize,
         fx: &mut Vec<StoreEffect>,
     ) {
-        read.stage = Stage::Data { position };
-        let left = read.segment.bytes.saturating_sub(position);
+        read.stage = Stage::Data { place };
+        let left = read.segment.bytes.saturating_sub(place.position);
         let op = DiskOp::Read {
             file: FileId::Segment(read.segment.id),
-            at: position,
+            at: place.position,
             len: (len as u64).min(left) as usize,
         };
         self.operate(Purpose::Read(read), op, fx);
@@ -310,84 +310,84 @@ impl Store {
         match read.stage {
             Stage::Index => {
                 let entries: Arc<[IndexEntry]> = IndexEntry::parse(bytes).into();
-                let position = position_in(&entries, &read);
+                let place = place_in(&entries, &read);
                 self.indexes.insert(read.segment.id, entries);
-                self.read_data(read, position, wanted_bytes(read.want), fx);
+                self.read_data(read, place, wanted_bytes(read.want), fx);
             }
-            Stage::Data { position } => self.data_read(read, position, bytes, fx),
+            Stage::Data { place } => self.data_read(read, place, bytes, fx),
         }
     }
 
     fn data_read(
         &mut self,
         read: PendingRead,
-        position: u64,
+        place: BatchPlace,
         bytes: Bytes,
         fx: &mut Vec<StoreEffect>,
     ) {
-        let file = FileId::Segment(read.segment.id);
-        let corrupt = |at: u64, problem: String| ReadError::Corrupt {
-            file: file.path(),
-            position: at,
-            problem,
-        };
-        let asked = wanted_bytes(read.want) as u64;
-        let result = if bytes.is_empty() && position < read.segment.bytes {
-            Err(corrupt(
-                position,
-                format!(
-                    "the file ends here, and should have {} bytes",
-                    read.segment.bytes
-                ),
-            ))
-        } else {
-            scan(&read, position, bytes).map_err(|(at, problem)| corrupt(at, problem.to_string()))
-        };
-        match result {
-            Ok(Scan::More {
-                position: next,
-                len,
-            }) if next < read.segment.bytes => {
-                // A short answer that is no nearer to its end would be asked for again for ever.
-                if len as u64 > (MAX_BATCH_BYTES as u64).max(asked) {
-                    let error = corrupt(next, format!("a batch of {len} bytes"));
-                    fx.push(StoreEffect::Read {
-                        id: read.id,
-                        result: Err(error),
-                    });
-                } else if next + (len as u64) > read.segment.bytes
-                    && len > HEADER_BYTES
-                    && next == position
-                {
-                    let error = corrupt(
-                        next,
-                        "a batch goes beyond the end of its segment".to_owned(),
-                    );
-                    fx.push(StoreEffect::Read {
-                        id: read.id,
-                        result: Err(error),
-                    });
-                } else {
-                    self.read_data(read, next, len.max(wanted_bytes(read.want)), fx);
-                }
+        let result = match self.look_through(&read, place, bytes) {
+            Ok(Scan::More { place: next, len }) if next.position < read.segment.bytes => {
+                self.read_data(read, next, len.max(wanted_bytes(read.want)), fx);
+                return;
             }
-            Ok(Scan::More { .. }) => self.leave_segment(read, fx),
+            Ok(Scan::More { .. }) => {
+                self.leave_segment(read, fx);
+                return;
+            }
             Ok(Scan::Done(output, next)) => {
-                if let Some((offset, position)) = next
+                if let Some(next) = next
                     && let Some(log) = self.logs.get_mut(&read.partition)
                 {
-                    log.hint(offset, read.segment.id, position);
+                    log.hint(next.offset, read.segment.id, next.position);
                 }
-                fx.push(StoreEffect::Read {
-                    id: read.id,
-                    result: Ok(output),
-                });
+                Ok(output)
             }
-            Err(error) => fx.push(StoreEffect::Read {
-                id: read.id,
-                result: Err(error),
-            }),
+            Err(error) => Err(error),
+        };
+        fx.push(StoreEffect::Read {
+            id: read.id,
+            result,
+        });
+    }
+
+    /// Looks through the bytes of a segment from `place` on.
+    fn look_through(
+        &self,
+        read: &PendingRead,
+        place: BatchPlace,
+        bytes: Bytes,
+    ) -> Result<Scan, ReadError> {
+        let log = self
+            .logs
+            .get(&read.partition)
+            .ok_or(ReadError::UnknownPartition)?;
+        let corrupt = |position: u64, problem: String| ReadError::Corrupt {
+            file: FileId::Segment(read.segment.id).path(),
+            position,
+            problem,
+        };
+        let end = read.segment.bytes;
+        if bytes.is_empty() && place.position < end {
+            let problem = format!("the file ends here, and should have {end} bytes");
+            return Err(corrupt(place.position, problem));
         }
+        let scan = scan(read, log.epochs(), place, bytes)
+            .map_err(|(at, problem)| corrupt(at, problem.to_string()))?;
+        if let Scan::More { place: next, len } = &scan
+            && next.position < end
+        {
+            // A batch that is not whole is asked for again with as many bytes as it needs, if these can be.
+            let beyond = *len > HEADER_BYTES && next.position + *len as u64 > end;
+            if beyond || *len > MAX_BATCH_BYTES {
+                let problem = format!("a batch of {len} bytes cannot be here");
+                return Err(corrupt(next.position, problem));
+            }
+            if next.position == place.position && *len == HEADER_BYTES {
+                let problem = "the file ends in the middle of a batch".to_owned();
+                return Err(corrupt(next.position, problem));
+            }
+        }
+        Ok(scan)
     }
 
     /// The segment has nothing more of what is wanted: what follows it has.
@@ -420,8 +420,8 @@ impl Store {
                 let after = |s: &&Segment| s.id.base >= next && s.max_timestamp >= timestamp;
                 match log.segments().iter().find(after).copied() {
                     Some(segment) => {
-                        let position = log.position_without_index(&segment);
-                        self.read_segment(PendingRead { segment, ..read }, position, fx);
+                        let place = log.place_without_index(&segment);
+                        self.read_segment(PendingRead { segment, ..read }, place, fx);
                     }
                     None => {
                         let found = log.tail().find_timestamp(next, timestamp).cloned();
@@ -472,95 +472,105 @@ fn wanted_bytes(want: Want) -> usize {
     }
 }
 
-fn position_in(entries: &[IndexEntry], read: &PendingRead) -> u64 {
+fn place_in(entries: &[IndexEntry], read: &PendingRead) -> BatchPlace {
     let base = read.segment.id.base;
     let by_offset = |offset: Offset| {
-        IndexEntry::position_for_offset(
-            entries,
-            (offset.0 - base.0).clamp(0, i64::from(u32::MAX)) as u32,
-        )
+        let relative = (offset.0 - base.0).clamp(0, i64::from(u32::MAX)) as u32;
+        IndexEntry::place_for_offset(entries, base, relative)
     };
     match read.want {
         Want::Batches { offset, .. } => by_offset(offset),
-        Want::Timestamp { timestamp, .. } => IndexEntry::position_for_timestamp(entries, timestamp),
+        Want::Timestamp { timestamp, .. } => {
+            IndexEntry::place_for_timestamp(entries, base, timestamp)
+        }
         Want::NewestTimestamp => by_offset(read.segment.max_timestamp_batch),
     }
 }
 
-/// Looks through the batches in `bytes`, which start at `position` of the segment.
-fn scan(read: &PendingRead, position: u64, bytes: Bytes) -> Result<Scan, (u64, BatchError)> {
+/// Looks through the batches in `bytes`, which start at `place`. Every one of them is checked, also those that are passed
+/// over: by its checksum, and by its place and epoch, which the checksum does not cover.
+fn scan(
+    read: &PendingRead,
+    epochs: &Epochs,
+    place: BatchPlace,
+    bytes: Bytes,
+) -> Result<Scan, (u64, BatchError)> {
     let mut rest = bytes.clone();
-    let mut at = position;
+    let mut next = place;
     let mut taken: Option<(usize, usize)> = None;
-    let mut next_offset = Offset::ZERO;
     let mut missing = HEADER_BYTES;
-    let mut full = false;
-    loop {
+    let more = loop {
+        let at = next;
         let batch = match Batch::split_from(&mut rest) {
             Ok(batch) => batch,
             Err(BatchError::Truncated { needed, .. }) => {
                 missing = needed;
-                break;
+                break true;
             }
-            Err(error) => return Err((at, error)),
+            Err(error) => return Err((at.position, error)),
         };
-        let start = (at - position) as usize;
+        check(&batch, at.offset, epochs).map_err(|error| (at.position, error))?;
+        let start = (at.position - place.position) as usize;
         let size = batch.size_bytes();
-        at += size as u64;
+        next = BatchPlace {
+            position: at.position + size as u64,
+            offset: batch.next_offset(),
+        };
         match read.want {
+            Want::Batches { offset, .. } if batch.next_offset() <= offset => {}
             Want::Batches {
-                offset,
                 limit,
                 max_bytes,
                 at_least_one,
+                ..
             } => {
-                if batch.next_offset() <= offset {
-                    continue;
-                }
                 let (from, to) = taken.unwrap_or((start, start));
                 let first = taken.is_none() && at_least_one;
                 if batch.next_offset() > limit || (!first && to - from + size > max_bytes) {
-                    at = position + start as u64;
-                    full = true;
-                    break;
+                    next = at;
+                    break false;
                 }
-                batch
-                    .check_crc()
-                    .map_err(|error| (position + start as u64, error))?;
                 taken = Some((from, to + size));
-                next_offset = batch.next_offset();
             }
             Want::Timestamp { timestamp, from } => {
                 if batch.max_timestamp() >= timestamp && batch.next_offset() > from {
-                    batch
-                        .check_crc()
-                        .map_err(|error| (position + start as u64, error))?;
                     return Ok(Scan::Done(ReadOutput::Found(Some(batch)), None));
                 }
             }
             Want::NewestTimestamp => {
                 if batch.base_offset() >= read.segment.max_timestamp_batch {
-                    batch
-                        .check_crc()
-                        .map_err(|error| (position + start as u64, error))?;
                     return Ok(Scan::Done(ReadOutput::Found(Some(batch)), None));
                 }
             }
         }
-    }
-    match (taken, read.want) {
-        (Some((from, to)), _) => {
+    };
+    Ok(match taken {
+        Some((from, to)) => {
             let output = ReadOutput::Batches(vec![bytes.slice(from..to)]);
-            Ok(Scan::Done(output, Some((next_offset, at))))
+            Scan::Done(output, Some(next))
         }
-        (None, Want::Batches { .. }) if full => {
-            Ok(Scan::Done(ReadOutput::Batches(Vec::new()), None))
-        }
-        _ => Ok(Scan::More {
-            position: at,
+        None if more => Scan::More {
+            place: next,
             len: missing,
-        }),
+        },
+        None => Scan::Done(ReadOutput::Batches(Vec::new()), None),
+    })
+}
+
+/// Whether a batch is the one that was written at `offset`.
+fn check(batch: &Batch, offset: Offset, epochs: &Epochs) -> Result<(), BatchError> {
+    if batch.base_offset() != offset {
+        return Err(BatchError::Header(
+            "its base offset does not continue the log",
+        ));
     }
+    let epoch = epochs.at(offset);
+    if epoch != LeaderEpoch::NONE && batch.leader_epoch() != epoch {
+        return Err(BatchError::Header(
+            "its leader epoch is not that of its offset",
+        ));
+    }
+    batch.check_crc()
 }
 
 /// Segment indexes in memory, the longest unused going first.
