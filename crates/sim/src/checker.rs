@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use wiber_broker::{Broker, Shard};
+use wiber_model::batch::TimestampType;
 use wiber_model::{Batch, Now, Offset, PartitionId, TimestampMs, TopicId};
 use wiber_protocol::Str;
 use wiber_storage::frame::Frame;
@@ -213,13 +214,13 @@ impl Checker {
             coverage.add(Count::CompressedBatches);
         }
         let timestamps = if append_time {
-            std::iter::repeat_n(now.wall.0, issued.timestamps.len()).collect()
+            std::iter::repeat_n(batch.max_timestamp().0, issued.timestamps.len()).collect()
         } else {
             Rc::clone(&issued.timestamps)
         };
         let idempotent = issued.idempotent;
         let as_sent = issued.hash == hash(&batch.bytes()[wiber_model::batch::CRC_START..]);
-        let stamped = append_time && batch.max_timestamp() == now.wall;
+        let stamped = append_time && batch.timestamp_type() == TimestampType::LogAppendTime;
         let to_its_place = issued.place.index == id.partition
             && self
                 .topics

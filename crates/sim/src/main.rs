@@ -26,7 +26,7 @@ struct Arguments {
     /// Break a rule of the broker on purpose, or each in turn (`all`), and see whether that is noticed.
     #[arg(long, value_name = "NAME", value_parser = mutants)]
     mutant: Option<Mutants>,
-    /// Print the story of the seed.
+    /// Print the whole story of the seed.
     #[arg(long, requires = "seed")]
     story: bool,
     /// Run each seed twice and compare the traces.
@@ -117,7 +117,7 @@ fn run(seeds: std::ops::Range<u64>, setting: &Setting, arguments: &Arguments) ->
     let summary = runner::run_seeds(seeds, setting, threads(arguments), arguments.failures);
     let seconds = begun.elapsed().as_secs_f64();
     for failure in &summary.failures {
-        println!("{}", runner::tell(failure, setting));
+        println!("{}", runner::tell(failure, setting, arguments.story));
     }
     if let Some(seed) = arguments
         .seed

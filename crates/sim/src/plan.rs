@@ -258,6 +258,7 @@ fn options(rng: &mut Rng, faults: FaultSet) -> BrokerOptions {
     };
     let store = StoreOptions {
         dirty_bytes_max: pick(rng, &[500, 4_000, 20_000, 100_000]),
+        behind_bytes: pick(rng, &[2_000, 50_000, 10_000_000]),
         tail_bytes_max: pick(rng, &[1, 2_000, 10_000, 200_000]),
         index_cache_bytes_max: pick(rng, &[16, 200, 4_000]),
     };

@@ -89,7 +89,7 @@ pub fn run_seeds(
         let mut passed = 0;
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            let mut locked = || {
+            let locked = || {
                 summary
                     .lock()
                     .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -170,8 +170,8 @@ pub fn command(seed: u64, setting: &Setting) -> String {
     command
 }
 
-/// Runs a failed seed again, to tell its story.
-pub fn tell(failure: &Failure, setting: &Setting) -> String {
+/// Runs a failed seed again, to tell its story: what led to the failure, or all.
+pub fn tell(failure: &Failure, setting: &Setting, all: bool) -> String {
     let mut story = Story::begun();
     let outcome = run_seed(failure.seed, setting, false, &mut story);
     let again = outcome.violation.map(|violation| violation.what);
@@ -185,7 +185,11 @@ pub fn tell(failure: &Failure, setting: &Setting) -> String {
     if again.as_deref() != Some(&failure.violation.what) {
         text.push_str(&format!("  the second run ended otherwise: {again:?}\n"));
     }
-    let about = Some(failure.violation.about).filter(|about| *about != About::Broker);
-    text.push_str(&story.last(STORY_LINES, about));
+    let (lines, about) = match failure.violation.about {
+        _ if all => (usize::MAX, None),
+        About::Broker => (STORY_LINES, None),
+        about => (STORY_LINES, Some(about)),
+    };
+    text.push_str(&story.last(lines, about));
     text
 }

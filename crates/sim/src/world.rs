@@ -32,7 +32,7 @@ use machines::Running;
 /// The time of day when a run begins, in milliseconds: 2026-01-01.
 const WALL_BEGIN_MS: i64 = 1_767_225_600_000;
 /// A run that is wound up must end within so many steps.
-const WIND_DOWN_STEPS_MAX: u64 = 60_000;
+const WIND_DOWN_STEPS_MAX: u64 = 20_000;
 /// A broker that cannot be opened because the disk fails gets a healthy disk after so many tries.
 const OPENS_BEFORE_HEALING: u32 = 20;
 
@@ -390,6 +390,7 @@ impl<'a> World<'a> {
             return;
         };
         running.stopping = true;
+        running.appended_while_stopping |= running.appends_under_way > 0;
         self.story
             .tell(About::Broker, || "is asked to stop".to_owned());
         if !clients_stay {

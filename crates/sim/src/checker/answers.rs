@@ -79,6 +79,20 @@ impl Checker {
             .for_each(|topic| topic.doomed = true);
     }
 
+    /// The topic of a name that the running broker has.
+    fn present_topic(&self, name: &str) -> Option<TopicId> {
+        let mut there = self
+            .partitions
+            .values()
+            .filter(|p| p.present)
+            .map(|p| p.id.topic);
+        there.find(|id| {
+            self.topics
+                .get(id)
+                .is_some_and(|t| &*t.name == name && !t.gone)
+        })
+    }
+
     fn produced(
         &mut self,
         exchange: &Exchange,
@@ -567,7 +581,8 @@ impl Checker {
                         .partitions
                         .get(&id)
                         .filter(|partition| partition.present)
-                        && let Err(what) = check_epoch_end(partition, LeaderEpoch(epoch), answer)
+                        && let Err(what) =
+                            check_epoch_end(partition, *seen, LeaderEpoch(epoch), answer)
                     {
                         self.fail(about, what);
                     }
@@ -606,13 +621,16 @@ impl Checker {
                 continue;
             }
             named.extend(topic.name.clone());
-            let same =
-                |known: &&mut super::Topic| Some(&known.name) == topic.name.as_ref() && !known.gone;
             // Answers before version 10 do not say the id.
-            let found = match topic.topic_id {
-                TopicId::ZERO => self.topics.values_mut().rfind(same),
-                id => self.topics.get_mut(&id),
+            let named_so = topic
+                .name
+                .as_ref()
+                .and_then(|name| self.present_topic(name));
+            let id = match topic.topic_id {
+                TopicId::ZERO => named_so,
+                id => Some(id),
             };
+            let found = id.and_then(|id| self.topics.get_mut(&id));
             match found {
                 None => self.fail(
                     About::Broker,
@@ -651,15 +669,11 @@ impl Checker {
         for topic in &response.topics {
             match ErrorCode::from_code(topic.error_code) {
                 Some(ErrorCode::None) => {
-                    let by_name = self
-                        .topics
-                        .iter_mut()
-                        .filter(|(_, known)| known.name == topic.name && !known.gone);
-                    let found = match version >= FIRST_WITH_IDS {
-                        true => self.topics.get_mut(&topic.topic_id),
-                        false => by_name.map(|(_, known)| known).last(),
+                    let id = match version >= FIRST_WITH_IDS {
+                        true => Some(topic.topic_id),
+                        false => self.present_topic(&topic.name),
                     };
-                    match found {
+                    match id.and_then(|id| self.topics.get_mut(&id)) {
                         Some(known) => known.acknowledged = true,
                         None => self.fail(
                             About::Broker,
@@ -667,7 +681,14 @@ impl Checker {
                         ),
                     }
                 }
-                Some(ErrorCode::TopicAlreadyExists | ErrorCode::RequestTimedOut) => {}
+                // An answer was lost, and the topic is there all the same.
+                Some(ErrorCode::TopicAlreadyExists) => {
+                    let id = self.present_topic(&topic.name);
+                    if let Some(known) = id.and_then(|id| self.topics.get_mut(&id)) {
+                        known.acknowledged = true;
+                    }
+                }
+                Some(ErrorCode::RequestTimedOut) => {}
                 _ => self.fail(About::Broker, format!("CreateTopics is answered {topic:?}")),
             }
         }
@@ -852,10 +873,13 @@ fn check_offset(
 /// Checks where an epoch ended.
 fn check_epoch_end(
     partition: &Partition,
+    seen: Option<Seen>,
     epoch: LeaderEpoch,
     answer: &EpochEndOffset,
 ) -> Result<(), String> {
-    let of_epoch = |entry: &&super::Entry| entry.epoch == epoch;
+    // What was appended since the request came in need not be in the answer.
+    let visible_end = seen.map_or(Offset::ZERO, |seen| seen.visible_end);
+    let of_epoch = |entry: &&super::Entry| entry.epoch == epoch && entry.next <= visible_end;
     let last = partition.from(partition.start).iter().rfind(of_epoch);
     let next = partition
         .from(partition.start)

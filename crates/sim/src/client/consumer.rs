@@ -152,7 +152,12 @@ impl Consumer {
         for position in self.positions.values_mut() {
             position.told = Some(position.offset);
         }
-        request.max_wait_ms = self.plan.wait_ms;
+        let patient = hands.phase == Phase::Chaos;
+        request.max_wait_ms = if patient {
+            self.plan.wait_ms
+        } else {
+            self.plan.wait_ms.min(5)
+        };
         request.min_bytes = self.plan.min_bytes;
         request.max_bytes = self.plan.max_bytes;
         request.replica_id = -1;

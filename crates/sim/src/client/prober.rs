@@ -2,7 +2,7 @@
 
 use wiber_protocol::messages as m;
 
-use super::{Client, Connection, Hands, list_offsets};
+use super::{Client, Connection, Hands, Phase, list_offsets};
 use crate::checker::Checker;
 use crate::exchange::{Answer, Ask, Exchange};
 
@@ -95,7 +95,8 @@ impl Client for Prober {
     }
 
     fn wake(&mut self, hands: &mut Hands<'_>) {
-        if self.connection.is_usable(hands) && !self.busy {
+        let asks = hands.phase == Phase::Chaos && !self.busy;
+        if asks && self.connection.is_usable(hands) {
             self.busy = Prober::ask(hands);
         }
         hands.wake_after_us(self.pause_us);

@@ -105,7 +105,10 @@ impl Producer {
         if !self.asking {
             self.asking = true;
             let request = m::InitProducerIdRequest {
+                transactional_id: None,
                 transaction_timeout_ms: 1000,
+                producer_id: -1,
+                producer_epoch: -1,
                 ..Default::default()
             };
             hands.send(Ask::InitProducerId(request), 0);

@@ -32,8 +32,10 @@ pub(super) struct Running {
     arrivals: BTreeMap<(Option<Address>, Address), u64>,
     /// It was asked to stop.
     pub stopping: bool,
-    /// Frames were appended since.
-    appended_while_stopping: bool,
+    /// Frames were appended since, or on their way then.
+    pub appended_while_stopping: bool,
+    /// Appends that the disk's machine has not got yet.
+    pub appends_under_way: usize,
     /// What the disk said at the end: whether a checkpoint covers everything.
     checkpointed: bool,
     effects: Vec<Effect>,
@@ -50,6 +52,7 @@ impl Running {
             arrivals: BTreeMap::new(),
             stopping: false,
             appended_while_stopping: false,
+            appends_under_way: 0,
             checkpointed: false,
             effects: Vec::new(),
         }
@@ -118,19 +121,37 @@ impl World<'_> {
             return;
         };
         self.steps += 1;
+        if let Event::Message {
+            message: Message::Append { .. },
+            ..
+        } = event
+        {
+            running.appends_under_way -= 1;
+        }
         let mut effects = std::mem::take(&mut running.effects);
         if let Some(machine) = running.machine(to) {
             machine.step(now, event, &mut effects);
         }
         running.validate(to);
+        if let Address::Shard(number) = to {
+            // What a step shows is there when its answers leave.
+            let shard = &running.shards[usize::from(number)];
+            for effect in &effects {
+                if let Effect::Send {
+                    message: Message::Append { frames, .. },
+                    ..
+                } = effect
+                {
+                    self.checker
+                        .append(frames, now, shard, &mut self.coverage, self.story);
+                }
+            }
+            self.checker
+                .observe(number, shard, self.disk.wal(), &mut self.coverage);
+        }
         self.perform(to, &mut effects);
         if let Some(running) = &mut self.running {
             running.effects = effects;
-            if let Address::Shard(number) = to {
-                let shard = &running.shards[usize::from(number)];
-                self.checker
-                    .observe(number, shard, self.disk.wal(), &mut self.coverage);
-            }
         }
     }
 
@@ -176,16 +197,11 @@ impl World<'_> {
     }
 
     fn send(&mut self, from: Address, to: Address, message: Message) {
-        let now = self.now();
         if let Some(running) = &mut self.running {
             match &message {
-                Message::Append { frames, .. } => {
+                Message::Append { .. } => {
+                    running.appends_under_way += 1;
                     running.appended_while_stopping |= running.stopping;
-                    if let Address::Shard(number) = from {
-                        let shard = &running.shards[usize::from(number)];
-                        self.checker
-                            .append(frames, now, shard, &mut self.coverage, self.story);
-                    }
                 }
                 Message::Checkpointed { checkpoint } if to == Address::Controller => {
                     self.coverage.add(Count::Checkpoints);
