@@ -414,6 +414,8 @@ impl Store {
         if !starts.is_empty() {
             self.hand_over(Frame::Epochs(starts), false, fx);
         }
+        // What recovery brought back may be more than the budget, and nothing may come after it that starts to write it out.
+        self.relieve(fx);
         self.ticket()
     }
 
