@@ -30,6 +30,11 @@ pub struct ControllerMachine {
     /// Answers that wait until every shard has applied the metadata up to there.
     replies: VecDeque<(MetadataOffset, u64, Result<CommandResult, CommandError>)>,
     registration: Option<Command>,
+    /// Frames handed to the WAL, and how many of them are durable.
+    appended: u64,
+    durable: u64,
+    /// The broker is to stop, once what was begun is done.
+    closing: bool,
     effects: Vec<ControllerEffect>,
 }
 
@@ -48,6 +53,9 @@ impl ControllerMachine {
             next_command: REGISTRATION + 1,
             replies: VecDeque::new(),
             registration: Some(registration),
+            appended: 0,
+            durable: 0,
+            closing: false,
             effects: Vec::new(),
         }
     }
@@ -73,7 +81,10 @@ impl ControllerMachine {
                     self.applied[usize::from(shard)] = offset;
                 }
             }
-            Message::Durable { frames } => self.drive(ControllerEvent::Durable { frames }),
+            Message::Durable { frames } => {
+                self.durable = frames;
+                self.drive(ControllerEvent::Durable { frames });
+            }
             Message::BeginCheckpoint { checkpoint } => {
                 let bytes = self.controller.checkpoint_section();
                 for message in [
@@ -111,6 +122,7 @@ impl ControllerMachine {
         for effect in std::mem::take(&mut self.effects) {
             match effect {
                 ControllerEffect::Append(frames) => {
+                    self.appended += frames.len() as u64;
                     let frames = frames.into_iter().map(Frame::Metadata).collect();
                     let message = Message::Append {
                         frames,
@@ -153,6 +165,15 @@ impl ControllerMachine {
                 fx.push(Effect::Send { to, message });
             }
         }
+        if self.closing && self.appended == self.durable {
+            // What the last checkpoint does not cover would be there to recover.
+            self.closing = false;
+            let message = Message::Close;
+            fx.push(Effect::Send {
+                to: Address::Disk,
+                message,
+            });
+        }
     }
 }
 
@@ -181,10 +202,7 @@ impl Machine for ControllerMachine {
         }
         match event {
             Event::Message { from, message } => self.message(from, message, fx),
-            Event::Shutdown => fx.push(Effect::Send {
-                to: Address::Disk,
-                message: Message::Close,
-            }),
+            Event::Shutdown => self.closing = true,
             _ => {}
         }
         self.settle(fx);

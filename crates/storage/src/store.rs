@@ -497,13 +497,15 @@ impl Store {
         }
         fx.push(StoreEffect::WakeAt(now.monotonic.plus_ms(FULL_RETRY_MS)));
         fx.push(StoreEffect::RequestCheckpoint);
-        if self.full
-            && self.runs.is_empty()
-            && let Some(partition) = self.dirty.pop_front()
-        {
-            self.queued.remove(&partition);
-            self.start_run(partition, fx);
-            self.queue(partition);
+        if self.full {
+            while self.runs.is_empty()
+                && let Some(partition) = self.dirty.pop_front()
+            {
+                self.queued.remove(&partition);
+                self.start_run(partition, fx);
+            }
+            // With nothing left to write, nothing needs the space.
+            self.full = !self.runs.is_empty();
         }
     }
 
@@ -583,23 +585,22 @@ impl Store {
             let Some(partition) = self.dirty.pop_front() else {
                 break;
             };
+            // Where a run is under way, its end queues the partition again.
             self.queued.remove(&partition);
-            if !self.start_run(partition, fx) {
-                self.queue(partition);
-            }
+            self.start_run(partition, fx);
         }
     }
 
-    /// Starts to write a partition's tail, unless that is under way. Returns whether it did.
-    fn start_run(&mut self, partition: PartitionId, fx: &mut Vec<StoreEffect>) -> bool {
+    /// Starts to write a partition's tail, unless that is under way or there is nothing to write.
+    fn start_run(&mut self, partition: PartitionId, fx: &mut Vec<StoreEffect>) {
         let Some(log) = self.logs.get_mut(&partition) else {
-            return true;
+            return;
         };
         if self.runs.contains_key(&partition) {
-            return false;
+            return;
         }
         let Some(run) = log.start_run() else {
-            return false;
+            return;
         };
         let ops = run.ops.clone();
         self.writing_bytes += run.cost_bytes;
@@ -612,7 +613,6 @@ impl Store {
         for op in ops {
             self.operate(Purpose::Run(partition), op, fx);
         }
-        true
     }
 
     fn run_op_done(

@@ -300,6 +300,11 @@ impl Shard {
                 Some(_) => {}
             }
         }
+        if part.offset >= log.end() && log.damage().is_some() {
+            // There may have been more, and it may have been acknowledged (D8).
+            answer.error = ErrorCode::KafkaStorageError;
+            return (answer, None);
+        }
         if part.offset < log.start() || part.offset > log.end() {
             answer.error = ErrorCode::OffsetOutOfRange;
             return (answer, None);

@@ -298,11 +298,17 @@ impl Store {
         };
         let bytes = match result {
             Ok(bytes) => bytes,
+            // The segment went while it was read, because its records expired: what is wanted is elsewhere now, or nowhere.
+            Err(DiskError::NotFound) if !self.lists(&read) => {
+                self.resume(read, fx);
+                return;
+            }
             Err(error) => {
-                let error = self.disk_error(&read, file, error);
+                let file = file.path();
+                let result = Err(ReadError::Disk { file, error });
                 fx.push(StoreEffect::Read {
                     id: read.id,
-                    result: Err(error),
+                    result,
                 });
                 return;
             }
@@ -443,22 +449,10 @@ impl Store {
         }
     }
 
-    /// A file that is gone because its records expired is no fault of the disk.
-    fn disk_error(&self, read: &PendingRead, file: FileId, error: DiskError) -> ReadError {
-        let Some(log) = self.logs.get(&read.partition) else {
-            return ReadError::UnknownPartition;
-        };
-        match read.want {
-            Want::Batches { offset, .. } if offset < log.start() => ReadError::OutOfRange {
-                offset,
-                start: log.start(),
-                end: log.end(),
-            },
-            _ => ReadError::Disk {
-                file: file.path(),
-                error,
-            },
-        }
+    /// Whether the segment of a read still is one of its log's.
+    fn lists(&self, read: &PendingRead) -> bool {
+        let log = self.logs.get(&read.partition);
+        log.is_some_and(|log| log.segments().iter().any(|s| s.id == read.segment.id))
     }
 }
 
