@@ -52,9 +52,12 @@ class Clients:
 
     def bench(self, command: str, *arguments: str, deadline_s: float = 120) -> dict:
         """Runs a command of `wiber-bench` and returns what it printed."""
-        running = self._start([str(self.wiber_bench), command, *arguments])
-        output = running.output(deadline_s)
+        output = self.start_bench(command, *arguments).output(deadline_s)
         return json.loads(output.splitlines()[-1]) if output.strip() else {}
+
+    def start_bench(self, command: str, *arguments: str) -> "Running":
+        """Starts a command of `wiber-bench`."""
+        return self._start([str(self.wiber_bench), command, *arguments])
 
     def _rdkafka(self, arguments: Sequence[str], address: str, result: re.Pattern[str], records: int) -> "Running":
         common = ["-b", address, "-q", "-X", "log_level=3"]

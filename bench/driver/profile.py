@@ -6,16 +6,20 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .broker import RELAXED, ROOT, SYNCED, Broker, Kind, wiber
-from .clients import Clients
+from .clients import Clients, Running
 from .machine import Ballast
 from .side import Plan, Side
 
 SAMPLES_PER_S = 1999
 """Not a round number, so that samples do not fall in step with something periodic."""
 WARM_UP_RECORDS = 200_000
+LEAD_S = 2.0
+"""A load runs this much longer than it is sampled, half of it before."""
 COUNTED_RECORDS = 64_000
 COUNTED_BATCH = 64
 VALGRIND_READY_DEADLINE_S = 120
@@ -55,25 +59,53 @@ def _samples(side: Side, options: argparse.Namespace) -> None:
     data = side.home / "perf.data"
     try:
         with side.topic(options.durability) as topic:
-            rate = side.clients.start_producer(broker.address, topic, size=options.size, records=WARM_UP_RECORDS).rate(
-                side.plan.deadline_s
+            sampler = (
+                *("perf", "record", "--quiet", "-F", str(SAMPLES_PER_S), "-p", str(broker.pid), "-o", str(data)),
+                *("--", "sleep", str(options.seconds)),
             )
-            producer = side.clients.start_producer(
-                broker.address, topic, size=options.size, records=int(rate.records_per_s * options.seconds)
-            )
-            try:
-                _run(
-                    *("perf", "record", "--quiet", "-F", str(SAMPLES_PER_S), "-p", str(broker.pid), "-o", str(data)),
-                    *("--", "sleep", str(options.seconds)),
-                )
-                producer.rate(side.plan.deadline_s)
-            finally:
-                producer.kill()
+            load = _paced if options.paced else _fast
+            load(side, broker, topic, options, lambda: _run(*sampler))
     finally:
         side.close()
     for keys in ("comm,dso", "comm,symbol"):
         report = _run("perf", "report", "--stdio", "--quiet", "-i", str(data), "--sort", keys, "--percent-limit", "0.4")
-        print(f"--- by {keys}", *(line.rstrip() for line in report.splitlines() if line.strip()), sep="\n")
+        print(
+            f"--- by {keys}",
+            *(re.sub(r"(\s+-)+\s*$", "", line.rstrip()) for line in report.splitlines() if line.strip()),
+            sep="\n",
+        )
+
+
+def _fast(side: Side, broker: Broker, topic: str, options: argparse.Namespace, sample: Callable[[], object]) -> None:
+    """librdkafka as fast as it goes."""
+
+    def start(records: int) -> Running:
+        return side.clients.start_producer(broker.address, topic, size=options.size, records=records)
+
+    speed = start(WARM_UP_RECORDS).rate(side.plan.deadline_s).records_per_s
+    producer = start(int(speed * (options.seconds + LEAD_S)))
+    try:
+        time.sleep(LEAD_S / 2)
+        sample()
+        producer.rate(side.plan.deadline_s)
+    finally:
+        producer.kill()
+
+
+def _paced(side: Side, broker: Broker, topic: str, options: argparse.Namespace, sample: Callable[[], object]) -> None:
+    """One record to a request, at times fixed beforehand."""
+    records = int(options.paced * (options.seconds + LEAD_S))
+    producer = side.clients.start_bench(
+        "produce",
+        *("--connect", broker.address, "--topic", topic, "--size", str(options.size)),
+        *("--rate", str(options.paced), "--records", str(records)),
+    )
+    try:
+        time.sleep(LEAD_S / 2)
+        sample()
+        producer.output(side.plan.deadline_s)
+    finally:
+        producer.kill()
 
 
 def _instructions(side: Side, options: argparse.Namespace) -> None:
@@ -113,6 +145,7 @@ def _run(*command: str) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/profile", description="A flat profile of the broker under produce.")
     parser.add_argument("--instructions", action="store_true", help="count instructions (callgrind) instead of samples")
+    parser.add_argument("--paced", type=int, metavar="RATE", help="one record to a request, so many a second")
     parser.add_argument("--durability", choices=[SYNCED, RELAXED], default=SYNCED)
     parser.add_argument("--size", type=int, default=1024, help="bytes of a record (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5, help="how long to sample (default: %(default)s)")
