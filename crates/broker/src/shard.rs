@@ -608,6 +608,7 @@ impl Shard {
         if self.store_wake <= now.monotonic {
             self.store_wake = Monotonic::NEVER;
             self.store.tick(now, &mut self.storage);
+            self.acknowledge(fx);
         }
         if self.sweep.next <= now.monotonic {
             self.sweep_some(now);
@@ -712,6 +713,8 @@ impl Machine for Shard {
             Event::Message { from, message } => self.message(now, from, message, fx),
             Event::DiskDone { token, result } => {
                 self.store.disk_done(now, token, result, &mut self.storage);
+                // Answers that waited for tails to be written out may go now.
+                self.acknowledge(fx);
             }
             Event::JobDone { token, output } => self.job_done(now, token, output, fx),
             Event::Timer => {
