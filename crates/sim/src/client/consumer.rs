@@ -53,6 +53,8 @@ pub struct Consumer {
     busy: bool,
     /// Partitions whose position is to be looked up.
     reset: Option<Place>,
+    /// It reads to the end as fast as it can.
+    hurries: bool,
 }
 
 impl Consumer {
@@ -66,6 +68,7 @@ impl Consumer {
             version: 0,
             busy: false,
             reset: None,
+            hurries: false,
         }
     }
 
@@ -103,6 +106,16 @@ impl Consumer {
         self.positions
             .values_mut()
             .for_each(|position| position.told = None);
+    }
+
+    /// At the end of a run nobody has time for small answers.
+    fn hurry(&mut self) {
+        self.hurries = true;
+        self.plan.wait_ms = self.plan.wait_ms.min(5);
+        self.plan.pause_us = self.plan.pause_us.min(500);
+        self.plan.max_bytes = i32::MAX;
+        self.plan.partition_bytes = i32::MAX;
+        self.end_session();
     }
 
     fn seek(&mut self, hands: &mut Hands<'_>) {
@@ -152,12 +165,7 @@ impl Consumer {
         for position in self.positions.values_mut() {
             position.told = Some(position.offset);
         }
-        let patient = hands.phase == Phase::Chaos;
-        request.max_wait_ms = if patient {
-            self.plan.wait_ms
-        } else {
-            self.plan.wait_ms.min(5)
-        };
+        request.max_wait_ms = self.plan.wait_ms;
         request.min_bytes = self.plan.min_bytes;
         request.max_bytes = self.plan.max_bytes;
         request.replica_id = -1;
@@ -231,6 +239,9 @@ impl Client for Consumer {
 
     fn wake(&mut self, hands: &mut Hands<'_>) {
         if self.connection.is_usable(hands) && !self.busy {
+            if hands.phase == Phase::WindingDown && !self.hurries {
+                self.hurry();
+            }
             self.subscribe(hands);
             self.seek(hands);
             if let Some(place) = self.reset.take() {
