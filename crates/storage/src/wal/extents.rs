@@ -130,7 +130,9 @@ impl Extents {
         token: OpToken,
     ) -> Option<DiskOp> {
         let half_full = self.current().room(at) < self.current().bytes / 2;
-        let wanted = blocked || (half_full && self.free.is_empty());
+        // What was refused for want of space is tried again even where no group waits for it: as long as the disk counts as
+        // full, none may come.
+        let wanted = blocked || (half_full && self.free.is_empty()) || self.out_of_space();
         let allowed = blocked || self.bytes() + options.extent_bytes <= options.wal_bytes_max;
         let waits = self
             .retry_at_bytes
