@@ -153,7 +153,8 @@ impl Sessions {
         matters: bool,
     ) -> bool {
         let Some(session) = self.sessions.get_mut(&session) else {
-            return true;
+            // There is none, or it was closed while its fetch waited.
+            return session == 0 || has_data || matters;
         };
         let turn = session.next_turn;
         let Some(entry) = session.entries.get_mut(key) else {

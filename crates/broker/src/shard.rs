@@ -746,5 +746,30 @@ pub(crate) fn shard_of(partition: PartitionId, shards: u16) -> u16 {
     {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }
+    // Its last byte, the index, does not reach the bits that a modulo looks at: mix once more, as MurmurHash3 ends.
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     ((hash >> 32) % u64::from(shards.max(1))) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_partitions_of_a_topic_spread_over_the_shards() {
+        for shards in [2, 3, 4, 8, 16] {
+            for seed in 0..20 {
+                let mut topic = TopicId::ZERO;
+                wiber_model::Rng::new(seed).fill(&mut topic.0);
+                let mut counts = vec![0; usize::from(shards)];
+                for partition in 0..100 * i32::from(shards) {
+                    counts[usize::from(shard_of(PartitionId { topic, partition }, shards))] += 1;
+                }
+                assert!(
+                    counts.iter().all(|count| (50..200).contains(count)),
+                    "{shards} shards: {counts:?}"
+                );
+            }
+        }
+    }
 }

@@ -226,7 +226,10 @@ impl TopicConfig {
         let number = value.parse::<i64>().ok();
         let log = &mut self.log;
         match (key, number) {
-            ("segment.bytes", Some(n)) => log.segment_bytes = n as u64,
+            ("segment.bytes", Some(n)) => {
+                log.segment_bytes = n as u64;
+                self.rules.segment_bytes = n as usize;
+            }
             ("segment.ms", Some(n)) => log.segment_ms = n,
             ("retention.ms", Some(n)) => log.retention_ms = n,
             ("retention.bytes", Some(n)) => log.retention_bytes = n,

@@ -9,7 +9,7 @@
 //! - A frame is durable before anything that depends on it is answered (S2).
 //! - Nothing in the WAL is freed before a durable checkpoint covers it, and a checkpoint is written only after the segments
 //!   that it lists were synced (S2).
-//! - A file is deleted only once a durable checkpoint no longer lists it.
+//! - A segment is deleted only once it is durable that its records are gone: the log start moved, or the topic was deleted.
 
 pub mod checkpoint;
 pub mod compression;

@@ -299,9 +299,11 @@ fn files_of(log: &PartitionLog) -> impl Iterator<Item = FileId> {
 fn may_concern(damage: &Damage, log: PartitionId, cut: Lsn) -> bool {
     let behind_cut = damage.first.0 + damage.frames > cut.0 + 1;
     behind_cut
-        && match damage.header {
-            Some(header) if header.kind == FrameKind::Batch => header.partition == log,
-            _ => damage.frames > 0,
+        && match damage.header.map(|header| (header.kind, header.partition)) {
+            None => damage.frames > 0,
+            // The controller finds out by itself; an epoch that is forgotten is one that nothing was written in, or its batches tell.
+            Some((FrameKind::Metadata | FrameKind::Epochs, _)) => false,
+            Some((_, partition)) => partition == log,
         }
 }
 

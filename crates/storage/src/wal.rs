@@ -24,6 +24,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use wiber_model::Lsn;
+use wiber_model::mutant::{self, Mutant};
 
 use crate::checkpoint::{Checkpoint, Position, Section};
 use crate::frame::{Frame, Origin, Participant};
@@ -432,7 +433,8 @@ impl Wal {
         header.frame_count = count as u32;
         header.frame_bytes = (buffer.len() - GROUP_HEADER_BYTES) as u32;
         // A write that is durable by itself does not make durable what was written before it.
-        let sync = !self.opened || (strict && self.unsynced.is_empty());
+        let sync = (!self.opened || (strict && self.unsynced.is_empty()))
+            && !mutant::active(Mutant::AcknowledgeBeforeSync);
         self.write(header, buffer, sync, strict, effects);
     }
 
@@ -527,7 +529,7 @@ impl Wal {
                 self.sync_due = false;
             }
         }
-        if self.unsynced.is_empty() {
+        if self.unsynced.is_empty() || mutant::active(Mutant::AcknowledgeBeforeSync) {
             self.durable = self.written;
         }
         self.announce(effects);

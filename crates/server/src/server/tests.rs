@@ -17,7 +17,7 @@ use wiber_storage::{DiskOp, FileId, OpToken};
 use super::*;
 
 /// How long anything may take that is expected to happen.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What the machines tell the test.
 #[derive(Default)]

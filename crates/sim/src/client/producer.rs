@@ -109,7 +109,6 @@ impl Producer {
                 transaction_timeout_ms: 1000,
                 producer_id: -1,
                 producer_epoch: -1,
-                ..Default::default()
             };
             hands.send(Ask::InitProducerId(request), 0);
         }

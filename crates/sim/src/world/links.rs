@@ -24,7 +24,7 @@ pub(super) enum Delivery {
     /// The connection is open.
     Opened,
     /// An answer.
-    Answered(Exchange, Answer),
+    Answered(Box<Exchange>, Answer),
     /// The connection is gone, or could not be opened.
     Lost,
 }
@@ -305,7 +305,7 @@ impl World<'_> {
                 self.deliver_later(
                     connection.0,
                     NETWORK_NS,
-                    Delivery::Answered(exchange, answer),
+                    Delivery::Answered(Box::new(exchange), answer),
                 );
             }
         }

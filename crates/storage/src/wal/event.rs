@@ -92,7 +92,7 @@ pub enum WalEffect {
         /// The checkpoint.
         checkpoint: u64,
     },
-    /// The checkpoint is durable: files that it does not list may go.
+    /// The checkpoint is durable.
     Checkpointed {
         /// To whom.
         to: Participant,

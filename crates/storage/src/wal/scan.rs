@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wiber_model::Lsn;
+use wiber_model::mutant::{self, Mutant};
 
 use crate::checkpoint::{Checkpoint, Position};
 use crate::frame::{Frame, FrameError, FrameHeader, HEADER_BYTES};
@@ -183,7 +184,11 @@ impl<'a> Scan<'a> {
             self.position = next;
             return Ok(Some(group));
         }
-        let Some(resume) = self.find_later_group()? else {
+        let resume = match mutant::active(Mutant::TruncateAtAnyBadFrame) {
+            true => None,
+            false => self.find_later_group()?,
+        };
+        let Some(resume) = resume else {
             self.ended = true;
             return Ok(None);
         };
