@@ -19,6 +19,8 @@ use crate::coverage::Count;
 use crate::exchange::{Answer, Ask, Exchange, Place};
 use crate::story::About;
 
+/// After a failure nothing is sent for so long, in nanoseconds: about Kafka's `retry.backoff.ms`.
+const BACKOFF_NS: u64 = 50_000_000;
 /// Kafka's `max.in.flight.requests.per.connection`.
 const IN_FLIGHT_MAX: usize = 5;
 
@@ -81,6 +83,7 @@ pub struct Producer {
     lanes: BTreeMap<(Str, i32), Lane>,
     made: u32,
     left: u32,
+    rests_until_ns: u64,
 }
 
 impl Producer {
@@ -94,6 +97,7 @@ impl Producer {
             asking: false,
             lanes: BTreeMap::new(),
             made: 0,
+            rests_until_ns: 0,
         }
     }
 
@@ -279,7 +283,7 @@ impl Client for Producer {
     }
 
     fn wake(&mut self, hands: &mut Hands<'_>) {
-        let usable = self.connection.is_usable(hands);
+        let usable = self.connection.is_usable(hands) && hands.now_ns >= self.rests_until_ns;
         if usable && self.has_identity(hands) && self.connection.in_flight() < IN_FLIGHT_MAX {
             self.make_batches(hands);
             self.send_due(hands);
@@ -306,6 +310,7 @@ impl Client for Producer {
                     let error = outcome(response, place, by_id);
                     if error != ErrorCode::None {
                         hands.tell(|| format!("{} {}: {error}", place.name, place.index));
+                        self.rests_until_ns = hands.now_ns + hands.rng.below(2 * BACKOFF_NS);
                     }
                     self.settle(place, *content, error, hands);
                 }
