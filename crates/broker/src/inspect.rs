@@ -441,14 +441,19 @@ impl Inspection<'_> {
             );
             return Err((file, bytes.len() as u64, what));
         }
-        for (i, entry) in IndexEntry::parse(bytes).into_iter().enumerate() {
+        let (entries, _) = bytes.as_chunks();
+        for (i, entry) in entries.iter().enumerate() {
+            let at = (i * INDEX_ENTRY_BYTES) as u64;
+            let Some(entry) = IndexEntry::get(entry) else {
+                return Err((file, at, format!("entry {i} does not have its checksum")));
+            };
             let offset = segment.id.base.plus(i64::from(entry.relative_offset));
             if starts.get(&u64::from(entry.position)) != Some(&offset) {
                 let what = format!(
                     "entry {i} says that offset {offset} starts at byte {}, and it does not",
                     entry.position
                 );
-                return Err((file, (i * INDEX_ENTRY_BYTES) as u64, what));
+                return Err((file, at, what));
             }
         }
         Ok(())

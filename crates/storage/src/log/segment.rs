@@ -1,12 +1,13 @@
 //! A segment: a run of batches in one file, and the sparse index that leads into it.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
+use wiber_model::batch::crc32c;
 use wiber_model::{Batch, Offset, TimestampMs};
 
 use crate::io::SegmentId;
 
 /// Bytes of one index entry on disk.
-pub const INDEX_ENTRY_BYTES: usize = 16;
+pub const INDEX_ENTRY_BYTES: usize = 20;
 
 /// What is known of a segment without opening it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Segment {
     pub since_index_bytes: u64,
 }
 
-/// Says that a batch starts at a position. 16 bytes on disk, big endian, in this order.
+/// Says that a batch starts at a position. On disk big endian, in this order, and followed by the CRC-32C of these 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
     /// The batch's base offset less the segment's.
@@ -98,23 +99,33 @@ impl Segment {
 impl IndexEntry {
     /// Appends the entry's bytes.
     pub fn put(&self, out: &mut BytesMut) {
+        let from = out.len();
         out.put_u32(self.relative_offset);
         out.put_u32(self.position);
         out.put_i64(self.max_timestamp_before.0);
+        let crc = crc32c(&out[from..]);
+        out.put_u32(crc);
     }
 
-    /// Reads the whole entries in `bytes`.
+    /// Reads an entry; none if its checksum is not that of its bytes.
     #[must_use]
-    pub fn parse(mut bytes: Bytes) -> Vec<IndexEntry> {
-        let mut entries = Vec::with_capacity(bytes.len() / INDEX_ENTRY_BYTES);
-        while bytes.remaining() >= INDEX_ENTRY_BYTES {
-            entries.push(IndexEntry {
-                relative_offset: bytes.get_u32(),
-                position: bytes.get_u32(),
-                max_timestamp_before: TimestampMs(bytes.get_i64()),
-            });
+    pub fn get(bytes: &[u8; INDEX_ENTRY_BYTES]) -> Option<IndexEntry> {
+        let (mut entry, mut crc) = bytes.split_at(INDEX_ENTRY_BYTES - 4);
+        if crc32c(entry) != crc.get_u32() {
+            return None;
         }
-        entries
+        Some(IndexEntry {
+            relative_offset: entry.get_u32(),
+            position: entry.get_u32(),
+            max_timestamp_before: TimestampMs(entry.get_i64()),
+        })
+    }
+
+    /// The whole entries in `bytes`. Damaged ones are left out: a search that begins at the one before finds the same.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Vec<IndexEntry> {
+        let (entries, _) = bytes.as_chunks();
+        entries.iter().filter_map(IndexEntry::get).collect()
     }
 
     /// Where to begin to look for `relative_offset`: at the last batch of `entries` that starts at or before it, else at the

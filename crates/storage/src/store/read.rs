@@ -315,7 +315,7 @@ impl Store {
         };
         match read.stage {
             Stage::Index => {
-                let entries: Arc<[IndexEntry]> = IndexEntry::parse(bytes).into();
+                let entries: Arc<[IndexEntry]> = IndexEntry::parse(&bytes).into();
                 let place = place_in(&entries, &read);
                 self.indexes.insert(read.segment.id, entries);
                 self.read_data(read, place, wanted_bytes(read.want), fx);
@@ -336,10 +336,15 @@ impl Store {
                 self.read_data(read, next, len.max(wanted_bytes(read.want)), fx);
                 return;
             }
-            Ok(Scan::More { .. }) => {
+            Ok(Scan::More { .. }) if !has(&read) => {
                 self.leave_segment(read, fx);
                 return;
             }
+            Ok(Scan::More { place, .. }) => Err(ReadError::Corrupt {
+                file: FileId::Segment(read.segment.id).path(),
+                position: place.position,
+                problem: "the batch that was looked for is not where it should be".to_owned(),
+            }),
             Ok(Scan::Done(output, next)) => {
                 if let Some(next) = next
                     && let Some(log) = self.logs.get_mut(&read.partition)
@@ -463,6 +468,16 @@ fn wanted_bytes(want: Want) -> usize {
             .min(MAX_BATCH_BYTES),
         Want::Timestamp { .. } => SEARCH_BYTES,
         Want::NewestTimestamp => READ_BYTES_MIN,
+    }
+}
+
+/// Whether a segment must have what is wanted.
+fn has(read: &PendingRead) -> bool {
+    match read.want {
+        Want::Batches { offset, .. } => offset < read.segment.next_offset,
+        Want::NewestTimestamp => true,
+        // The record that made the segment a candidate may lie before what is of interest.
+        Want::Timestamp { .. } => false,
     }
 }
 
