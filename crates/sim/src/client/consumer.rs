@@ -14,6 +14,9 @@ use crate::exchange::{Answer, Ask, Exchange, Place};
 /// Since this version there are fetch sessions.
 const FIRST_WITH_SESSIONS: i16 = 7;
 
+/// After an error it rests up to so long, in nanoseconds.
+const BACKOFF_NS: u64 = 20_000_000;
+
 /// How a consumer works.
 #[derive(Clone, Debug)]
 pub struct ConsumerPlan {
@@ -55,6 +58,8 @@ pub struct Consumer {
     reset: Option<Place>,
     /// It reads to the end as fast as it can.
     hurries: bool,
+    /// It waits until then, as something failed.
+    rests_until_ns: u64,
 }
 
 impl Consumer {
@@ -69,6 +74,7 @@ impl Consumer {
             busy: false,
             reset: None,
             hurries: false,
+            rests_until_ns: 0,
         }
     }
 
@@ -111,8 +117,9 @@ impl Consumer {
     /// At the end of a run nobody has time for small answers.
     fn hurry(&mut self) {
         self.hurries = true;
-        self.plan.wait_ms = self.plan.wait_ms.min(5);
-        self.plan.pause_us = self.plan.pause_us.min(500);
+        self.plan.wait_ms = 20;
+        self.plan.min_bytes = 1;
+        self.plan.pause_us = 500;
         self.plan.max_bytes = i32::MAX;
         self.plan.partition_bytes = i32::MAX;
         self.end_session();
@@ -225,7 +232,10 @@ impl Consumer {
                         position.offset = last.map_or(position.offset, |batch| batch.next_offset());
                     }
                     Some(ErrorCode::OffsetOutOfRange) => self.reset = Some(position.place.clone()),
-                    _ => hands.tell(|| format!("fetch error {}", data.error_code)),
+                    _ => {
+                        hands.tell(|| format!("fetch error {}", data.error_code));
+                        self.rests_until_ns = hands.now_ns + hands.rng.below(BACKOFF_NS);
+                    }
                 }
             }
         }
@@ -238,7 +248,8 @@ impl Client for Consumer {
     }
 
     fn wake(&mut self, hands: &mut Hands<'_>) {
-        if self.connection.is_usable(hands) && !self.busy {
+        let rests = self.busy || hands.now_ns < self.rests_until_ns;
+        if self.connection.is_usable(hands) && !rests {
             if hands.phase == Phase::WindingDown && !self.hurries {
                 self.hurry();
             }
