@@ -1,7 +1,7 @@
 //! Reads along what is written to the write-ahead log, and so knows by itself what is durable.
 //!
 //! It goes by the layout in `docs/format.md` and not by the code that writes it. Invariant: a partition's durable end counts
-//! a group only when every group before it is on stable storage too, as recovery follows the chain.
+//! a frame only when every frame before it is on stable storage too, as recovery follows the chain.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ use wiber_storage::wal::GROUP_HEADER_BYTES;
 struct Group {
     number: u64,
     len: usize,
+    first_lsn: u64,
     /// The LSN of its last frame; that of the frame before, if it has none.
     last_lsn: u64,
     /// The LSN that it says is durable.
@@ -30,10 +31,10 @@ struct Group {
 #[derive(Clone, Debug, Default)]
 pub struct WalWatch {
     groups: BTreeMap<(u32, u64), Group>,
-    /// Every group up to this number was on stable storage at some time.
+    /// Every frame up to this LSN was on stable storage at some time.
     contiguous: u64,
-    /// Groups beyond that are on stable storage, by number.
-    ahead: BTreeMap<u64, Vec<(PartitionId, Offset)>>,
+    /// Groups beyond that which are on stable storage, by their first LSN.
+    ahead: BTreeMap<u64, (u64, Vec<(PartitionId, Offset)>)>,
     written_ends: BTreeMap<PartitionId, Offset>,
     durable_ends: BTreeMap<PartitionId, Offset>,
 }
@@ -152,11 +153,12 @@ impl WalWatch {
             return;
         };
         group.stable = true;
-        if group.number > self.contiguous {
-            self.ahead.insert(group.number, group.ends.clone());
+        if group.last_lsn > self.contiguous {
+            self.ahead
+                .insert(group.first_lsn, (group.last_lsn, group.ends.clone()));
         }
-        while let Some(ends) = self.ahead.remove(&(self.contiguous + 1)) {
-            self.contiguous += 1;
+        while let Some((last_lsn, ends)) = self.ahead.remove(&(self.contiguous + 1)) {
+            self.contiguous = last_lsn;
             for (partition, end) in ends {
                 raise(&mut self.durable_ends, partition, end);
             }
@@ -192,6 +194,7 @@ fn parse(data: &[u8], change: u64) -> Option<Group> {
     Some(Group {
         number,
         len: (GROUP_HEADER_BYTES + frame_bytes).next_multiple_of(BLOCK_BYTES),
+        first_lsn,
         last_lsn: first_lsn + u64::from(frame_count) - 1,
         durable,
         written: change,
