@@ -36,8 +36,6 @@ pub enum Action {
     Send(Ask, i16),
     /// Closes the connection.
     Disconnect,
-    /// Wakes the client after so many nanoseconds.
-    Wake(u64),
 }
 
 /// What a client has to act with.
@@ -67,8 +65,9 @@ pub trait Client {
     /// What it keeps of its connection.
     fn connection(&mut self) -> &mut Connection;
 
-    /// It is time to do something. It says when it wants to be woken again.
-    fn wake(&mut self, hands: &mut Hands<'_>);
+    /// It is time to do something. Returns how long it rests then, in microseconds: up to twice as long, and longer while it has
+    /// nothing to do. What comes on its connection wakes it before.
+    fn wake(&mut self, hands: &mut Hands<'_>) -> u64;
 
     /// A request was answered.
     fn answered(&mut self, exchange: &Exchange, answer: &Answer, hands: &mut Hands<'_>);
@@ -92,12 +91,6 @@ impl Hands<'_> {
     /// Sends a request in one version.
     pub fn send_version(&mut self, ask: Ask, version: i16) {
         self.actions.push(Action::Send(ask, version));
-    }
-
-    /// Wants to be woken after `least_us` to twice as many microseconds.
-    pub fn wake_after_us(&mut self, least_us: u64) {
-        let ns = (least_us + self.rng.below(least_us + 1)) * 1_000;
-        self.actions.push(Action::Wake(ns));
     }
 
     /// Notes that a request is given up, and closes the connection.

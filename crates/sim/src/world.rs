@@ -7,7 +7,8 @@
 mod links;
 mod machines;
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
 use wiber_broker::{Address, Broker, Event, Job, JobToken, OpenError, open};
 use wiber_model::{Monotonic, Now, Rng, TimestampMs};
@@ -33,6 +34,10 @@ use machines::Running;
 const WALL_BEGIN_MS: i64 = 1_767_225_600_000;
 /// A run that is wound up must end within so many steps.
 const WIND_DOWN_STEPS_MAX: u64 = 20_000;
+/// A client that has nothing to do rests twice as long each time, up to so often.
+const IDLE_DOUBLINGS_MAX: u32 = 6;
+/// The longest that a client rests, in nanoseconds.
+const PAUSE_MAX_NS: u64 = 20_000_000;
 /// A broker that cannot be opened because the disk fails gets a healthy disk after so many tries.
 const OPENS_BEFORE_HEALING: u32 = 20;
 
@@ -40,19 +45,59 @@ const OPENS_BEFORE_HEALING: u32 = 20;
 #[derive(Debug)]
 enum Item {
     /// An event comes to a machine.
-    Event(Address, Event),
+    Event(Address, Box<Event>),
     /// An operation ends.
     DiskDone(Address, OpToken, OpNumber),
     /// A job ends.
     JobDone(Address, JobToken, Box<Job>),
     /// A machine's timer is due, if it was not set anew.
     Timer(Address, u64),
-    /// A client acts.
-    Wake(usize),
+    /// A client acts, if nothing has woken it before.
+    Wake(usize, u64),
     /// Something comes to a client.
     Delivery(u64, Box<Delivery>),
     /// The broker is started.
     Start,
+}
+
+/// Something that is going to happen, and when. The order is that of a heap: what comes first is greatest.
+#[derive(Debug)]
+struct Scheduled {
+    at: u64,
+    number: u64,
+    life: u32,
+    item: Item,
+}
+
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Scheduled) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Scheduled) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Scheduled) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Scheduled {}
+
+/// When a client acts next.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sleep {
+    /// Of its alarms only the newest counts.
+    alarm: u64,
+    /// How often it had nothing to do since it last had.
+    idle: u32,
+    /// How long it rests otherwise, in microseconds.
+    pause_us: u64,
 }
 
 /// How a life of the broker ended.
@@ -86,7 +131,7 @@ pub struct World<'a> {
     wound_up_at: u64,
     /// The rounds of stop, start and verification that are left at the end.
     rounds_left: u32,
-    queue: BTreeMap<(u64, u64), (u32, Item)>,
+    queue: BinaryHeap<Scheduled>,
     next_item: u64,
     /// Counts the lives of the broker; what was meant for an earlier one is void.
     life: u32,
@@ -99,6 +144,7 @@ pub struct World<'a> {
     links: Links,
     clients: Vec<Option<Box<dyn Client>>>,
     client_rngs: Vec<Rng>,
+    sleeps: Vec<Sleep>,
     verifier: usize,
     checker: Checker,
     coverage: Coverage,
@@ -159,7 +205,7 @@ impl<'a> World<'a> {
             steps: 0,
             phase: Phase::Chaos,
             wound_up_at: 0,
-            queue: BTreeMap::new(),
+            queue: BinaryHeap::new(),
             next_item: 0,
             life: 0,
             disk,
@@ -170,6 +216,7 @@ impl<'a> World<'a> {
             links: Links::new(verifier + 1),
             clients,
             client_rngs,
+            sleeps: vec![Sleep::default(); verifier + 1],
             verifier,
             checker,
             coverage: Coverage::default(),
@@ -187,22 +234,20 @@ impl<'a> World<'a> {
         self.schedule(0, Item::Start);
         for client in 0..self.clients.len() {
             let delay = self.rng.below(100_000);
-            self.schedule(delay, Item::Wake(client));
+            self.wake_after(client, delay);
         }
         while self.checker.violations.is_empty() && !self.is_over() {
             self.take_incidents();
-            let Some((&(at, _), _)) = self.queue.first_key_value() else {
+            let Some(next) = self.queue.pop() else {
                 self.checker
                     .fail(About::Broker, "nothing is going to happen any more");
                 return;
             };
-            self.now_ns = self.now_ns.max(at);
-            if let Some((key, (life, item))) = self.queue.pop_first() {
-                let of_the_past =
-                    life != self.life && !matches!(item, Item::Wake(_) | Item::Delivery(..));
-                if !of_the_past {
-                    self.happen(key.1, item);
-                }
+            self.now_ns = self.now_ns.max(next.at);
+            let of_the_past =
+                next.life != self.life && !matches!(next.item, Item::Wake(..) | Item::Delivery(..));
+            if !of_the_past {
+                self.happen(next.number, next.item);
             }
             let complaints = std::mem::take(&mut self.disk.complaints);
             for complaint in complaints {
@@ -216,7 +261,7 @@ impl<'a> World<'a> {
         self.trace
             .add(self.now_ns ^ number << 40, &(self.now_ns, &item));
         match item {
-            Item::Event(to, event) => self.step(to, event),
+            Item::Event(to, event) => self.step(to, *event),
             Item::DiskDone(to, token, op) => {
                 let result = self.disk.finish(op, &mut self.coverage);
                 self.checker.excuses.space |= result == Err(DiskError::NoSpace);
@@ -240,7 +285,11 @@ impl<'a> World<'a> {
                     self.step(at, Event::Timer);
                 }
             }
-            Item::Wake(client) => self.act(client, |client, hands| client.wake(hands)),
+            Item::Wake(client, alarm) => {
+                if self.sleeps[client].alarm == alarm {
+                    self.wake(client);
+                }
+            }
             Item::Delivery(link, delivery) => self.deliver(link, *delivery),
             Item::Start => self.start(),
         }
@@ -251,9 +300,15 @@ impl<'a> World<'a> {
     }
 
     fn schedule_at(&mut self, at: u64, item: Item) {
-        let key = (at, self.next_item);
+        let number = self.next_item;
         self.next_item += 1;
-        self.queue.insert(key, (self.life, item));
+        let life = self.life;
+        self.queue.push(Scheduled {
+            at,
+            number,
+            life,
+            item,
+        });
     }
 
     fn now(&self) -> Now {
@@ -563,10 +618,38 @@ impl<'a> World<'a> {
         counts.iter().map(|count| self.coverage.get(*count)).sum()
     }
 
-    /// Lets a client do something, and does what it wants.
-    fn act(&mut self, number: usize, what: impl FnOnce(&mut dyn Client, &mut Hands<'_>)) {
+    /// A client acts, and rests then: the longer, the longer it has had nothing to do.
+    fn wake(&mut self, client: usize) {
+        let mut pause_us = 0;
+        let acted = self.act(client, |client, hands| pause_us = client.wake(hands));
+        let sleep = &mut self.sleeps[client];
+        sleep.pause_us = pause_us;
+        sleep.idle = if acted {
+            0
+        } else {
+            (sleep.idle + 1).min(IDLE_DOUBLINGS_MAX)
+        };
+        let longest = (2_000 * pause_us << sleep.idle).min(PAUSE_MAX_NS);
+        let delay = longest / 2 + self.rng.below(longest / 2 + 1);
+        self.wake_after(client, delay);
+    }
+
+    /// Something came to a client: it need not rest for as long as it wanted.
+    fn rouse(&mut self, client: usize) {
+        self.sleeps[client].idle = 0;
+        let delay = self.rng.below(2_000 * self.sleeps[client].pause_us + 1);
+        self.wake_after(client, delay);
+    }
+
+    fn wake_after(&mut self, client: usize, delay_ns: u64) {
+        self.sleeps[client].alarm += 1;
+        self.schedule(delay_ns, Item::Wake(client, self.sleeps[client].alarm));
+    }
+
+    /// Lets a client do something, and does what it wants. Returns whether it wants anything.
+    fn act(&mut self, number: usize, what: impl FnOnce(&mut dyn Client, &mut Hands<'_>)) -> bool {
         let Some(mut client) = self.clients[number].take() else {
-            return;
+            return false;
         };
         let mut hands = Hands {
             client: number,
@@ -582,8 +665,10 @@ impl<'a> World<'a> {
         what(client.as_mut(), &mut hands);
         let actions = hands.actions;
         self.clients[number] = Some(client);
+        let acted = !actions.is_empty();
         for action in actions {
             self.perform_action(number, action);
         }
+        acted
     }
 }

@@ -135,12 +135,12 @@ impl Client for Admin {
         &mut self.connection
     }
 
-    fn wake(&mut self, hands: &mut Hands<'_>) {
+    fn wake(&mut self, hands: &mut Hands<'_>) -> u64 {
         if self.connection.is_usable(hands) && !self.busy {
             self.act(hands);
         }
         let anything_there = hands.checker.live_topics().next().is_some();
-        hands.wake_after_us(if anything_there { self.pause_us } else { 200 });
+        if anything_there { self.pause_us } else { 200 }
     }
 
     fn answered(&mut self, exchange: &Exchange, answer: &Answer, hands: &mut Hands<'_>) {

@@ -247,7 +247,7 @@ impl Client for Consumer {
         &mut self.connection
     }
 
-    fn wake(&mut self, hands: &mut Hands<'_>) {
+    fn wake(&mut self, hands: &mut Hands<'_>) -> u64 {
         let rests = self.busy || hands.now_ns < self.rests_until_ns;
         if self.connection.is_usable(hands) && !rests {
             if hands.phase == Phase::WindingDown && !self.hurries {
@@ -263,7 +263,7 @@ impl Client for Consumer {
                 self.fetch(hands);
             }
         }
-        hands.wake_after_us(self.plan.pause_us);
+        self.plan.pause_us
     }
 
     fn answered(&mut self, exchange: &Exchange, answer: &Answer, hands: &mut Hands<'_>) {

@@ -94,12 +94,12 @@ impl Client for Prober {
         &mut self.connection
     }
 
-    fn wake(&mut self, hands: &mut Hands<'_>) {
+    fn wake(&mut self, hands: &mut Hands<'_>) -> u64 {
         let asks = hands.phase == Phase::Chaos && !self.busy;
         if asks && self.connection.is_usable(hands) {
             self.busy = Prober::ask(hands);
         }
-        hands.wake_after_us(self.pause_us);
+        self.pause_us
     }
 
     fn answered(&mut self, _exchange: &Exchange, _answer: &Answer, _hands: &mut Hands<'_>) {

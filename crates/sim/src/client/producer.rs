@@ -162,12 +162,6 @@ impl Producer {
         };
         let mut parts = Vec::new();
         for lane in self.lanes.values_mut() {
-            // The topic may have been created again.
-            let named = hands
-                .checker
-                .live_topics()
-                .find(|(_, topic)| topic.name == lane.place.name);
-            lane.place.topic = named.map_or(lane.place.topic, |(id, _)| id);
             let in_flight = lane.pending.iter().any(|p| p.state == State::InFlight);
             let retried = lane.pending.front().is_some_and(|p| p.tries > 0);
             if (lane.careful || (self.plan.idempotent && retried)) && in_flight {
@@ -178,6 +172,10 @@ impl Producer {
             };
             due.state = State::InFlight;
             due.tries += 1;
+            // The topic may have been created again.
+            let mut live = hands.checker.live_topics();
+            let named = live.find(|(_, topic)| topic.name == lane.place.name);
+            lane.place.topic = named.map_or(lane.place.topic, |(id, _)| id);
             request.topic_data.push(m::produce::TopicProduceData {
                 name: lane.place.name.clone(),
                 topic_id: lane.place.topic,
@@ -282,13 +280,13 @@ impl Client for Producer {
         &mut self.connection
     }
 
-    fn wake(&mut self, hands: &mut Hands<'_>) {
+    fn wake(&mut self, hands: &mut Hands<'_>) -> u64 {
         let usable = self.connection.is_usable(hands) && hands.now_ns >= self.rests_until_ns;
         if usable && self.has_identity(hands) && self.connection.in_flight() < IN_FLIGHT_MAX {
             self.make_batches(hands);
             self.send_due(hands);
         }
-        hands.wake_after_us(self.plan.pause_us);
+        self.plan.pause_us
     }
 
     fn answered(&mut self, exchange: &Exchange, answer: &Answer, hands: &mut Hands<'_>) {

@@ -85,7 +85,7 @@ impl Client for Verifier {
         &mut self.connection
     }
 
-    fn wake(&mut self, hands: &mut Hands<'_>) {
+    fn wake(&mut self, hands: &mut Hands<'_>) -> u64 {
         if self.connection.is_usable(hands) && !self.busy {
             if self.due && hands.checker.ready {
                 self.collect(hands.checker);
@@ -102,7 +102,7 @@ impl Client for Verifier {
             }
         }
         let idle = self.current.is_none() && !self.due;
-        hands.wake_after_us(if idle { 20 * PAUSE_US } else { PAUSE_US });
+        if idle { 20 * PAUSE_US } else { PAUSE_US }
     }
 
     fn answered(&mut self, exchange: &Exchange, answer: &Answer, hands: &mut Hands<'_>) {

@@ -101,7 +101,6 @@ impl World<'_> {
             Action::Connect => self.connect(client),
             Action::Send(ask, version) => self.send_request(client, ask, version),
             Action::Disconnect => self.disconnect_client(client),
-            Action::Wake(delay) => self.schedule(delay, Item::Wake(client)),
         }
     }
 
@@ -334,22 +333,26 @@ impl World<'_> {
             Delivery::Lost if !link.lost => {
                 link.lost = true;
                 self.links.forget(number);
-                if current || of_client.is_none() {
-                    self.links.of_clients[client] = None;
-                    self.act(client, |client, hands| {
-                        client.connection().lost();
-                        client.lost(hands);
-                    });
+                if !current && of_client.is_some() {
+                    return;
                 }
+                self.links.of_clients[client] = None;
+                self.act(client, |client, hands| {
+                    client.connection().lost();
+                    client.lost(hands);
+                });
             }
             Delivery::Opened if current => {
-                self.act(client, |client, _| client.connection().opened())
+                self.act(client, |client, _| client.connection().opened());
             }
-            Delivery::Answered(exchange, answer) if current => self.act(client, |client, hands| {
-                client.connection().answered();
-                client.answered(&exchange, &answer, hands);
-            }),
-            _ => {}
+            Delivery::Answered(exchange, answer) if current => {
+                self.act(client, |client, hands| {
+                    client.connection().answered();
+                    client.answered(&exchange, &answer, hands);
+                });
+            }
+            _ => return,
         }
+        self.rouse(client);
     }
 }

@@ -108,7 +108,7 @@ impl World<'_> {
         let last = running.arrivals.entry((from, to)).or_default();
         *last = at.max(stalled).max(*last + 1);
         let at = *last;
-        self.schedule_at(at, Item::Event(to, event));
+        self.schedule_at(at, Item::Event(to, Box::new(event)));
     }
 
     /// A machine takes an event.
