@@ -749,7 +749,8 @@ fn a_broker_that_cannot_go_on_says_why_and_answers_nothing_more() {
     let echo = Echo::start(1);
     let mut client = echo.connect();
     client.send(b"fatal");
-    client.send(b"echo");
+    // The broker may be gone before this one is sent.
+    let _ = client.try_send(b"echo");
     let Notice::Failed(reason) = echo.notice() else {
         panic!("it failed");
     };
