@@ -218,7 +218,6 @@ impl Checker {
         } else {
             Rc::clone(&issued.timestamps)
         };
-        let idempotent = issued.idempotent;
         let as_sent = issued.hash == hash(&batch.bytes()[wiber_model::batch::CRC_START..]);
         let stamped = append_time && batch.timestamp_type() == TimestampType::LogAppendTime;
         let to_its_place = issued.place.index == id.partition
@@ -232,8 +231,7 @@ impl Checker {
             self.fail(about, format!("{batch:?} was sent elsewhere"));
         }
         let entry = Entry::of(batch, content, timestamps);
-        let sequences = idempotent && !self.excuses.expiry;
-        let result = self.partition(id).append(entry, sequences);
+        let result = self.partition(id).append(entry);
         self.expect(id, result);
     }
 
@@ -277,6 +275,14 @@ impl Checker {
             };
             let result = partition.observe(log, stable_end);
             partition.present = true;
+            let result = result.and_then(|expired| match (expired, self.excuses.expiry) {
+                (0, _) => Ok(()),
+                (_, true) => {
+                    coverage.add_many(Count::ProducersExpired, expired as u64);
+                    Ok(())
+                }
+                _ => Err(format!("invariant 14: {expired} producers are forgotten")),
+            });
             self.expect(id, result);
         }
         if self.shard_logs.insert(number, count) != Some(count) {
@@ -347,7 +353,7 @@ impl Checker {
                         format!("the log counts as damaged, and is not: {damage}"),
                     );
                 }
-                let producers = !self.excuses.expiry;
+                let expire = self.excuses.expiry;
                 let partition = self.partition(id);
                 let durable = wal.durable_end(id);
                 let floor = partition.promised_end.min(if lossy && partition.relaxed {
@@ -356,7 +362,7 @@ impl Checker {
                     Offset(i64::MAX)
                 });
                 let promised = partition.promised_end;
-                let result = partition.recovered(log, floor, producers).and_then(|lost| {
+                let result = partition.recovered(log, floor, expire).and_then(|lost| {
                     coverage.add_many(Count::BatchesLost, lost as u64);
                     partition.check_epochs(log)
                 });

@@ -172,14 +172,14 @@ impl Connection {
     }
 }
 
-/// A request for the offsets at `timestamp` of these partitions.
-pub fn list_offsets(places: Vec<(Place, i64)>) -> Ask {
+/// A request for the offsets at `timestamp` of these partitions, by a client that believes in `epoch`.
+pub fn list_offsets(places: Vec<(Place, i64)>, epoch: i32) -> Ask {
     let topic = |(place, timestamp): &(Place, i64)| m::list_offsets::ListOffsetsTopic {
         name: place.name.clone(),
         partitions: vec![m::list_offsets::ListOffsetsPartition {
             partition_index: place.index,
+            current_leader_epoch: epoch,
             timestamp: *timestamp,
-            ..Default::default()
         }],
     };
     let request = m::ListOffsetsRequest {

@@ -76,6 +76,7 @@ counts! {
     OffsetLookups: "offsets looked up",
     TimestampLookups: "offsets found by timestamp",
     EpochLookups: "ends of epochs looked up",
+    EpochsRefused: "requests with a wrong epoch refused",
     TopicsCreated: "topics created",
     TopicsAutoCreated: "topics created by a Metadata request",
     TopicsDeleted: "topics deleted",

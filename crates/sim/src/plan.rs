@@ -153,9 +153,9 @@ impl Plan {
     /// The plan of a seed, with no other faults than those in `allowed`.
     pub fn new(rng: &mut Rng, allowed: FaultSet) -> Plan {
         let steps = match rng.below(20) {
-            0..=12 => rng.range(200..900),
-            13..=18 => rng.range(900..2500),
-            _ => rng.range(2500..8000),
+            0..=14 => rng.range(200..700),
+            15..=18 => rng.range(700..2_000),
+            _ => rng.range(2_000..8_000),
         };
         let mut faults = FaultSet::NONE;
         for fault in FAULTS {

@@ -34,6 +34,8 @@ use machines::Running;
 const WALL_BEGIN_MS: i64 = 1_767_225_600_000;
 /// A run that is wound up must end within so many steps.
 const WIND_DOWN_STEPS_MAX: u64 = 20_000;
+/// Whether a run is at its end is looked at once in so many steps.
+const STEPS_BETWEEN_LOOKS: u64 = 16;
 /// A client that has nothing to do rests twice as long each time, up to so often.
 const IDLE_DOUBLINGS_MAX: u32 = 6;
 /// The longest that a client rests, in nanoseconds.
@@ -129,6 +131,8 @@ pub struct World<'a> {
     steps: u64,
     phase: Phase,
     wound_up_at: u64,
+    /// When it was last looked whether the run is at its end.
+    looked_at: u64,
     /// The rounds of stop, start and verification that are left at the end.
     rounds_left: u32,
     queue: BinaryHeap<Scheduled>,
@@ -205,6 +209,7 @@ impl<'a> World<'a> {
             steps: 0,
             phase: Phase::Chaos,
             wound_up_at: 0,
+            looked_at: 0,
             queue: BinaryHeap::new(),
             next_item: 0,
             life: 0,
@@ -330,6 +335,10 @@ impl<'a> World<'a> {
             }
             return false;
         }
+        if self.steps < self.looked_at + STEPS_BETWEEN_LOOKS {
+            return false;
+        }
+        self.looked_at = self.steps;
         let unfinished = self.unfinished();
         if unfinished.is_none() {
             if self.rounds_left == 0 {

@@ -496,10 +496,7 @@ impl Checker {
         let Ask::ListOffsets(request, _) = &exchange.ask else {
             return;
         };
-        let asked = request
-            .topics
-            .iter()
-            .flat_map(|topic| topic.partitions.iter().map(|part| part.timestamp));
+        let asked = request.topics.iter().flat_map(|topic| &topic.partitions);
         let answers = response
             .topics
             .iter()
@@ -515,16 +512,33 @@ impl Checker {
                 ),
             );
         }
-        for (((place, timestamp), (name, answer)), seen) in
+        for (((place, asked), (name, answer)), seen) in
             places.iter().zip(asked).zip(answers).zip(&exchange.seen)
         {
+            let timestamp = asked.timestamp;
             if (name, answer.partition_index) != (&place.name, place.index) {
                 self.fail(About::Broker, "partitions are answered in another order");
                 return;
             }
             let id = seen.map_or(place.partition(), |seen| seen.partition);
             let about = About::Partition(id);
-            match ErrorCode::from_code(answer.error_code) {
+            let error = ErrorCode::from_code(answer.error_code);
+            let present = self.partitions.get(&id).filter(|p| p.present);
+            if let Some(partition) = present
+                && exchange.version >= FIRST_WITH_EPOCHS
+                && let Some(expected) = epoch_error(asked.current_leader_epoch, partition.epoch)
+            {
+                scene.coverage.add(Count::EpochsRefused);
+                if error != Some(expected) {
+                    let what = format!(
+                        "R1: epoch {} is believed in, it is {}, and the answer is {answer:?}",
+                        asked.current_leader_epoch, partition.epoch
+                    );
+                    self.fail(about, what);
+                }
+                continue;
+            }
+            match error {
                 Some(ErrorCode::None) => {
                     scene.coverage.add(Count::OffsetLookups);
                     if timestamp >= 0 && answer.offset >= 0 {
@@ -748,6 +762,19 @@ impl Checker {
                 format!("producer id {} is given again", response.producer_id),
             );
         }
+    }
+}
+
+/// The first version of ListOffsets that says which epoch the client believes in.
+const FIRST_WITH_EPOCHS: i16 = 4;
+
+/// The error for a client that believes in `epoch` (R1), if it is wrong.
+fn epoch_error(epoch: i32, current: LeaderEpoch) -> Option<ErrorCode> {
+    match epoch {
+        ..0 => None,
+        _ if epoch < current.0 => Some(ErrorCode::FencedLeaderEpoch),
+        _ if epoch > current.0 => Some(ErrorCode::UnknownLeaderEpoch),
+        _ => None,
     }
 }
 

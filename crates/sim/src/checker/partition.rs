@@ -6,7 +6,7 @@
 //! - 10: epochs rise, their starts never fall.
 //! - 14: a producer's batches are in the log once, in sequence.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use wiber_model::{Batch, LeaderEpoch, Offset, PartitionId, TimestampMs};
@@ -105,8 +105,8 @@ impl Partition {
         &self.log[index..]
     }
 
-    /// The broker appends a batch. `sequences` says whether its sequence is checked.
-    pub fn append(&mut self, entry: Entry, sequences: bool) -> Result<(), String> {
+    /// The broker appends a batch.
+    pub fn append(&mut self, entry: Entry) -> Result<(), String> {
         if self.damaged {
             return Err(format!("a damaged log takes a batch at {}", entry.base));
         }
@@ -138,9 +138,7 @@ impl Partition {
                 entry.base, entry.epoch
             ));
         }
-        if sequences {
-            self.check_sequence(&entry)?;
-        }
+        self.check_sequence(&entry)?;
         self.remember(&entry);
         self.end = entry.next;
         self.log.push(entry);
@@ -160,8 +158,8 @@ impl Partition {
     }
 
     /// Compares the running broker's log with this, at the end of a step. `stable_end` is what the disk holds of it (for a
-    /// relaxed topic, what was written to it).
-    pub fn observe(&mut self, log: &PartitionLog, stable_end: Offset) -> Result<(), String> {
+    /// relaxed topic, what was written to it). Returns how many producers expired.
+    pub fn observe(&mut self, log: &PartitionLog, stable_end: Offset) -> Result<usize, String> {
         let (start, end, visible) = (log.start(), log.end(), log.visible_end());
         if end != self.end {
             return Err(format!(
@@ -194,7 +192,10 @@ impl Partition {
         }
         self.visible_end = visible;
         self.promised_end = self.promised_end.max(visible);
-        Ok(())
+        if log.producers().len() == self.producers.len() {
+            return Ok(0);
+        }
+        Ok(self.forget_producers(log))
     }
 
     /// The broker was opened again with this log. `floor` is the least that must be there of it. Returns how many batches are
@@ -203,7 +204,7 @@ impl Partition {
         &mut self,
         log: &PartitionLog,
         floor: Offset,
-        producers: bool,
+        expire: bool,
     ) -> Result<usize, String> {
         let end = log.end();
         self.damaged |= log.damage().is_some();
@@ -248,8 +249,8 @@ impl Partition {
             self.remember(&entry);
             self.log.push(entry);
         }
-        if producers && !self.damaged {
-            self.compare_producers(log)?;
+        if !self.damaged {
+            self.compare_producers(log, expire)?;
         }
         Ok(lost)
     }
@@ -338,6 +339,9 @@ impl Partition {
         let Some((producer, epoch, first, last)) = entry.producer else {
             return Ok(());
         };
+        if !self.producers.contains_key(&producer) {
+            return Ok(());
+        }
         let same = |other: &Entry| {
             other
                 .producer
@@ -376,34 +380,48 @@ impl Partition {
         known.batches.push_back((first, last, entry.base));
     }
 
-    fn compare_producers(&self, log: &PartitionLog) -> Result<(), String> {
-        let recovered: BTreeMap<_, _> = log
-            .producers()
-            .iter()
-            .map(|(id, entry)| (id.0, entry))
-            .collect();
-        for (id, known) in &self.producers {
-            let batches: Option<Vec<_>> = recovered.get(id).map(|entry| {
-                let batch = |b: &wiber_storage::log::BatchEntry| {
-                    (b.first_sequence.0, b.last_sequence.0, b.base_offset)
-                };
-                entry.batches.iter().map(batch).collect()
-            });
-            let epoch = recovered.get(id).map(|entry| entry.epoch.0);
-            if epoch != Some(known.epoch)
-                || batches.as_deref() != Some(Vec::from(known.batches.clone()).as_slice())
-            {
+    /// Compares the recovered producers with what the log holds of them. Where producers expire, a part of it is enough.
+    fn compare_producers(&mut self, log: &PartitionLog, expire: bool) -> Result<(), String> {
+        let rebuilt = std::mem::take(&mut self.producers);
+        for (id, entry) in log.producers().iter() {
+            let batches = entry.batches.iter();
+            let recovered = Producer {
+                epoch: entry.epoch.0,
+                batches: batches
+                    .map(|b| (b.first_sequence.0, b.last_sequence.0, b.base_offset))
+                    .collect(),
+            };
+            let known = rebuilt.get(&id.0);
+            let same = known.is_some_and(|known| recovered.is_of(known, expire));
+            if !same {
                 return Err(format!(
-                    "invariant 14: producer {id} is recovered as epoch {epoch:?}, batches {batches:?}, and was {known:?}"
+                    "invariant 14: producer {id} is recovered as {recovered:?}, and was {known:?}"
                 ));
             }
+            self.producers.insert(id.0, recovered);
         }
-        match recovered.keys().find(|id| !self.producers.contains_key(id)) {
-            Some(id) => Err(format!(
-                "producer {id} is recovered and has nothing in the log"
-            )),
+        let missing = rebuilt.keys().find(|id| !self.producers.contains_key(id));
+        match missing.filter(|_| !expire) {
+            Some(id) => Err(format!("invariant 14: producer {id} is not recovered")),
             None => Ok(()),
         }
+    }
+
+    /// Forgets the producers that the log has forgotten. Returns how many.
+    fn forget_producers(&mut self, log: &PartitionLog) -> usize {
+        let before = self.producers.len();
+        let kept: BTreeSet<_> = log.producers().iter().map(|(id, _)| id.0).collect();
+        self.producers.retain(|id, _| kept.contains(id));
+        before - self.producers.len()
+    }
+}
+
+impl Producer {
+    /// Whether these are the newest batches of `known`: all of them, unless producers expire.
+    fn is_of(&self, known: &Producer, expire: bool) -> bool {
+        let newest = known.batches.iter().rev().zip(self.batches.iter().rev());
+        let enough = expire || self.batches.len() == known.batches.len();
+        self.epoch == known.epoch && enough && newest.clone().all(|(a, b)| a == b)
     }
 }
 

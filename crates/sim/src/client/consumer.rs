@@ -258,7 +258,7 @@ impl Client for Consumer {
             if let Some(place) = self.reset.take() {
                 const EARLIEST: i64 = -2;
                 self.busy = true;
-                hands.send(list_offsets(vec![(place, EARLIEST)]), 0);
+                hands.send(list_offsets(vec![(place, EARLIEST)], -1), 0);
             } else if !self.positions.is_empty() {
                 self.fetch(hands);
             }
@@ -289,9 +289,14 @@ impl Client for Consumer {
         }
     }
 
-    fn lost(&mut self, _hands: &mut Hands<'_>) {
+    fn lost(&mut self, hands: &mut Hands<'_>) {
         self.busy = false;
+        let session = self.session;
         self.end_session();
+        if hands.rng.one_in(2) {
+            // It tries the old session, which the broker may not know, or know with another epoch.
+            self.session = session;
+        }
     }
 
     fn unfinished(&self, checker: &Checker) -> Option<String> {

@@ -33,6 +33,11 @@ impl Prober {
         };
         let partition = hands.checker.partitions.get(&place.partition());
         let epoch = partition.map_or(0, |partition| partition.epoch.0).max(0);
+        // Now and then it believes in an epoch: the right one, or one too old or too new.
+        let believed = match hands.rng.below(4) {
+            0 => epoch - 1 + hands.rng.below(3) as i32,
+            _ => -1,
+        };
         match hands.rng.below(8) {
             0 => {
                 let request = m::MetadataRequest {
@@ -59,7 +64,7 @@ impl Prober {
             4 | 5 => {
                 let special = -1 - hands.rng.below(4) as i64;
                 hands.send(
-                    list_offsets(vec![(place, special)]),
+                    list_offsets(vec![(place, special)], believed),
                     FIRST_WITH_ALL_SPECIALS,
                 );
             }
@@ -75,7 +80,7 @@ impl Prober {
                 let time = times.get(index).copied().unwrap_or(hands.wall.0)
                     + hands.rng.below(3) as i64
                     - 1;
-                hands.send(list_offsets(vec![(place, time.max(0))]), 0);
+                hands.send(list_offsets(vec![(place, time.max(0))], believed), 0);
             }
         }
         true
