@@ -291,7 +291,7 @@ mod tests {
         }
         let fates = [whole, none, torn, unordered];
         assert!(fates.iter().all(|count| *count > 20), "{fates:?}");
-        assert_eq!(short, 0, "a size is one that the file had");
+        assert!(short > 0, "a file may end in the middle of a write");
     }
 
     #[test]
