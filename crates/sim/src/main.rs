@@ -1,13 +1,14 @@
 //! The command line of the simulation.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use wiber_model::mutant::{self, Mutant};
 use wiber_sim::coverage::{COUNTS, Coverage};
-use wiber_sim::plan::{FAULTS, FaultSet};
-use wiber_sim::runner::{self, Setting};
+use wiber_sim::plan::FaultSet;
+use wiber_sim::runner::{self, Extent, Setting};
 use wiber_sim::story::Story;
 
 /// Runs whole brokers in a seeded simulation of network, disk and clock, and checks that they keep their promises.
@@ -18,8 +19,11 @@ struct Arguments {
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
     /// Run these seeds, the second number excluded.
-    #[arg(long, value_name = "A..B", value_parser = seeds)]
-    seeds: Option<std::ops::Range<u64>>,
+    #[arg(long, value_name = "A..B", value_parser = seeds, default_value = "0..1000")]
+    seeds: std::ops::Range<u64>,
+    /// Run the seeds in a list of those that once failed.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "mutant"])]
+    regressions: Option<PathBuf>,
     /// Only these faults, as a list with commas; `none` and `all` are names too.
     #[arg(long, value_name = "LIST")]
     faults: Option<String>,
@@ -35,16 +39,29 @@ struct Arguments {
     /// How many threads to run on; all processors by default.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Stop after so many failures.
+    /// Begin no more seeds after so many failures.
     #[arg(long, value_name = "N", default_value_t = 5)]
     failures: usize,
+    /// Begin no more seeds after so many seconds.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
     /// Print what happened how often.
     #[arg(long)]
     coverage: bool,
+    /// Fail if something that can happen never did.
+    #[arg(long)]
+    complete: bool,
 }
 
 #[derive(Clone, Debug)]
 struct Mutants(Vec<Mutant>);
+
+/// How many checks held and how many did not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+}
 
 fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
     let (from, to) = text.split_once("..").ok_or("a range is like 1..1000")?;
@@ -70,51 +87,63 @@ fn mutants(text: &str) -> Result<Mutants, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let faults = match FaultSet::parse(arguments.faults.as_deref().unwrap_or("all")) {
-        Ok(faults) => faults,
+    runner::catch_panics();
+    match run(&arguments) {
+        Ok(tally) => {
+            println!("{} passed, {} failed", tally.passed, tally.failed);
+            if tally.failed == 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
         Err(error) => {
             eprintln!("wiber-sim: {error}");
-            return ExitCode::from(2);
+            ExitCode::from(2)
         }
-    };
-    runner::catch_panics();
-    let setting = Setting {
-        faults,
-        faults_named: arguments.faults.clone(),
-        mutant: None,
-    };
-    let seeds = match (arguments.seed, &arguments.seeds) {
-        (Some(seed), _) => seed..seed + 1,
-        (None, Some(seeds)) => seeds.clone(),
-        (None, None) => 0..1000,
-    };
-    let failed = match &arguments.mutant {
-        _ if arguments.check_determinism => check_determinism(seeds, &setting),
-        Some(Mutants(mutants)) if arguments.seed.is_none() => hunt(mutants, seeds, &arguments),
-        mutants => {
-            let mutant = mutants
-                .as_ref()
-                .and_then(|Mutants(mutants)| mutants.first().copied());
-            run(seeds, &Setting { mutant, ..setting }, &arguments)
-        }
-    };
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
     }
 }
 
-fn threads(arguments: &Arguments) -> usize {
-    arguments
-        .threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+fn run(arguments: &Arguments) -> Result<Tally, String> {
+    let setting = Setting {
+        faults: FaultSet::parse(arguments.faults.as_deref().unwrap_or("all"))?,
+        faults_named: arguments.faults.clone(),
+        mutant: None,
+    };
+    let extent = arguments.extent();
+    if let Some(path) = &arguments.regressions {
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        return Ok(run_regressions(&runner::parse_regressions(&text)?));
+    }
+    if arguments.check_determinism {
+        return Ok(check_determinism(&extent, &setting));
+    }
+    Ok(match &arguments.mutant {
+        None => run_seeds(&extent, &setting, arguments),
+        Some(Mutants(mutants)) if arguments.seed.is_none() => hunt(mutants, &extent),
+        Some(Mutants(mutants)) => {
+            let mutant = mutants.first().copied();
+            run_seeds(&extent, &Setting { mutant, ..setting }, arguments)
+        }
+    })
 }
 
-/// Runs seeds, and tells of those that fail. Returns how many do.
-fn run(seeds: std::ops::Range<u64>, setting: &Setting, arguments: &Arguments) -> usize {
+impl Arguments {
+    fn extent(&self) -> Extent {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        Extent {
+            seeds: self.seed.map_or(self.seeds.clone(), |seed| seed..seed + 1),
+            threads: self.threads.unwrap_or_else(all),
+            failures_max: self.failures,
+            time_max: self.seconds.map(Duration::from_secs),
+        }
+    }
+}
+
+/// Runs seeds, and tells of those that fail.
+fn run_seeds(extent: &Extent, setting: &Setting, arguments: &Arguments) -> Tally {
     let begun = Instant::now();
-    let summary = runner::run_seeds(seeds, setting, threads(arguments), arguments.failures);
+    let summary = runner::run_seeds(extent, setting);
     let seconds = begun.elapsed().as_secs_f64();
     for failure in &summary.failures {
         println!("{}", runner::tell(failure, setting, arguments.story));
@@ -130,67 +159,90 @@ fn run(seeds: std::ops::Range<u64>, setting: &Setting, arguments: &Arguments) ->
     if arguments.coverage {
         print_coverage(&summary.coverage);
     }
-    let runs = summary.passed + summary.failures.len() as u64;
+    let mut tally = Tally {
+        passed: summary.passed,
+        failed: summary.failures.len() as u64,
+    };
+    let runs = tally.passed + tally.failed;
     println!(
         "{runs} runs in {seconds:.1} s, {:.0} a second",
         runs as f64 / seconds
     );
-    println!(
-        "{} passed, {} failed",
-        summary.passed,
-        summary.failures.len()
-    );
-    summary.failures.len()
+    if arguments.complete {
+        let missing = COUNTS
+            .iter()
+            .filter(|(count, _)| summary.coverage.get(*count) == 0);
+        for (_, name) in missing {
+            println!("never happened: {name}");
+            tally.failed += 1;
+        }
+    }
+    tally
 }
 
 fn print_coverage(coverage: &Coverage) {
     for (count, name) in COUNTS {
         println!("{:>12}  {name}", coverage.get(*count));
     }
-    println!(
-        "faults: {}",
-        FAULTS
-            .iter()
-            .map(|fault| fault.name())
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
 }
 
-fn check_determinism(seeds: std::ops::Range<u64>, setting: &Setting) -> usize {
-    let (mut passed, mut failed) = (0, 0);
-    for seed in seeds {
-        match runner::check_determinism(seed, setting) {
-            Ok(_) => passed += 1,
-            Err(error) => {
-                println!("{error}");
-                failed += 1;
+fn run_regressions(seeds: &[(u64, Setting)]) -> Tally {
+    let mut tally = Tally::default();
+    for (seed, setting) in seeds {
+        let outcome = runner::run_seed(*seed, setting, false, &mut Story::default());
+        match outcome.violation {
+            None => tally.passed += 1,
+            Some(violation) => {
+                let seed = *seed;
+                println!(
+                    "{}",
+                    runner::tell(&runner::Failure { seed, violation }, setting, false)
+                );
+                tally.failed += 1;
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
-    failed
+    tally
 }
 
-/// Looks whether mutants are noticed. Returns how many are not.
-fn hunt(mutants: &[Mutant], seeds: std::ops::Range<u64>, arguments: &Arguments) -> usize {
-    let mut survivors = 0;
+fn check_determinism(extent: &Extent, setting: &Setting) -> Tally {
+    let mut tally = Tally::default();
+    let mut lines = 0;
+    for seed in extent.seeds.clone() {
+        match runner::check_determinism(seed, setting) {
+            Ok(equal) => {
+                lines += equal;
+                tally.passed += 1;
+            }
+            Err(error) => {
+                println!("{error}");
+                tally.failed += 1;
+            }
+        }
+    }
+    println!("{lines} lines of traces are equal");
+    tally
+}
+
+/// Looks whether mutants are noticed.
+fn hunt(mutants: &[Mutant], extent: &Extent) -> Tally {
+    let mut tally = Tally::default();
     for mutant in mutants {
         let begun = Instant::now();
-        match runner::hunt(*mutant, seeds.clone(), threads(arguments)) {
+        match runner::hunt(*mutant, extent) {
             Some(failure) => {
                 let seconds = begun.elapsed().as_secs_f64();
                 println!(
                     "{mutant:?} is killed by seed {} in {seconds:.1} s: {}",
                     failure.seed, failure.violation.what
                 );
+                tally.passed += 1;
             }
             None => {
-                println!("{mutant:?} SURVIVES seeds {} to {}", seeds.start, seeds.end);
-                survivors += 1;
+                println!("{mutant:?} SURVIVES seeds {:?}", extent.seeds);
+                tally.failed += 1;
             }
         }
     }
-    println!("{} passed, {survivors} failed", mutants.len() - survivors);
-    survivors
+    tally
 }

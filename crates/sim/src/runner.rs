@@ -1,8 +1,9 @@
 //! Runs seeds, on as many threads as there are, and mutants; tells what failed and how to see it again.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use wiber_model::mutant::{self, Mutant};
 
@@ -75,64 +76,81 @@ pub fn run_seed(seed: u64, setting: &Setting, full_trace: bool, story: &mut Stor
     })
 }
 
-/// Runs seeds on `threads` threads, until all are through or `failures_max` have failed.
-pub fn run_seeds(
-    seeds: std::ops::Range<u64>,
-    setting: &Setting,
-    threads: usize,
-    failures_max: usize,
-) -> Summary {
-    let next = AtomicU64::new(seeds.start);
-    let summary = Mutex::new(Summary::default());
-    let work = || {
-        let mut coverage = Coverage::default();
-        let mut passed = 0;
-        loop {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            let locked = || {
-                summary
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-            };
-            if seed >= seeds.end
-                || (seed.is_multiple_of(16) && locked().failures.len() >= failures_max)
-            {
-                let mut summary = locked();
-                summary.passed += passed;
-                summary.coverage.merge(&coverage);
-                return;
-            }
-            let outcome = run_seed(seed, setting, false, &mut Story::default());
-            coverage.merge(&outcome.coverage);
-            match outcome.violation {
-                None => passed += 1,
-                Some(violation) => locked().failures.push(Failure { seed, violation }),
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
-    });
-    let mut summary = summary
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    summary.failures.sort_by_key(|failure| failure.seed);
-    summary
+/// How far to go.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// The seeds.
+    pub seeds: Range<u64>,
+    /// On so many threads.
+    pub threads: usize,
+    /// No seed is begun after so many have failed.
+    pub failures_max: usize,
+    /// Nor after so long.
+    pub time_max: Option<Duration>,
 }
 
-/// The first seed of `seeds` at which a mutant is caught, and how.
-pub fn hunt(mutant: Mutant, seeds: std::ops::Range<u64>, threads: usize) -> Option<Failure> {
+/// Runs seeds.
+pub fn run_seeds(extent: &Extent, setting: &Setting) -> Summary {
+    let begun = Instant::now();
+    let next = AtomicU64::new(extent.seeds.start);
+    let failed = AtomicUsize::new(0);
+    let goes_on = || {
+        let in_time = extent.time_max.is_none_or(|most| begun.elapsed() < most);
+        in_time && failed.load(Ordering::Relaxed) < extent.failures_max
+    };
+    let work = || {
+        let mut summary = Summary::default();
+        while goes_on() {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= extent.seeds.end {
+                break;
+            }
+            let outcome = run_seed(seed, setting, false, &mut Story::default());
+            summary.coverage.merge(&outcome.coverage);
+            match outcome.violation {
+                None => summary.passed += 1,
+                Some(violation) => {
+                    failed.fetch_add(1, Ordering::Relaxed);
+                    summary.failures.push(Failure { seed, violation });
+                }
+            }
+        }
+        summary
+    };
+    let mut all = Summary::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..extent.threads).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            match thread.join() {
+                Ok(summary) => all.add(summary),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    all.failures.sort_by_key(|failure| failure.seed);
+    all
+}
+
+impl Summary {
+    fn add(&mut self, other: Summary) {
+        self.passed += other.passed;
+        self.failures.extend(other.failures);
+        self.coverage.merge(&other.coverage);
+    }
+}
+
+/// The first seed at which a mutant is caught, and how.
+pub fn hunt(mutant: Mutant, extent: &Extent) -> Option<Failure> {
     let setting = Setting {
         faults: FaultSet::ALL,
         faults_named: None,
         mutant: Some(mutant),
     };
-    run_seeds(seeds, &setting, threads, 1)
-        .failures
-        .into_iter()
-        .next()
+    let extent = Extent {
+        failures_max: 1,
+        ..extent.clone()
+    };
+    run_seeds(&extent, &setting).failures.into_iter().next()
 }
 
 /// Runs a seed twice and compares the traces byte for byte. An error shows where they part.
@@ -156,6 +174,30 @@ pub fn check_determinism(seed: u64, setting: &Setting) -> Result<usize, String> 
         return Err(format!("seed {seed}: equal lines and different hashes"));
     }
     Ok(a.len())
+}
+
+/// The seeds in a list of those that once failed: one a line, with the faults if they were not all, and after `#` what it showed.
+///
+/// # Errors
+/// Names the line that cannot be read.
+pub fn parse_regressions(text: &str) -> Result<Vec<(u64, Setting)>, String> {
+    let mut seeds = Vec::new();
+    for line in text.lines() {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_whitespace();
+        let Some(seed) = words.next() else {
+            continue;
+        };
+        let seed = seed.parse().map_err(|error| format!("{line}: {error}"))?;
+        let faults_named = words.next().map(str::to_owned);
+        let setting = Setting {
+            faults: FaultSet::parse(faults_named.as_deref().unwrap_or("all"))?,
+            faults_named,
+            mutant: None,
+        };
+        seeds.push((seed, setting));
+    }
+    Ok(seeds)
 }
 
 /// The command that runs a seed again.

@@ -12,9 +12,8 @@ use std::collections::BinaryHeap;
 
 use wiber_broker::{Address, Broker, Event, Job, JobToken, OpenError, open};
 use wiber_model::{Monotonic, Now, Rng, TimestampMs};
+use wiber_storage::OpToken;
 use wiber_storage::io::DiskError;
-use wiber_storage::recovery::RecoveryError;
-use wiber_storage::{FileId, OpToken};
 
 use crate::checker::{Checker, Violation};
 use crate::client::admin::Admin;
@@ -611,30 +610,14 @@ impl<'a> World<'a> {
                 Crash::PowerLoss
             };
             self.end(Ending::Crash(crash));
-        } else if self.is_refused_for_flips(error) {
+        } else if self.checker.excuses.flips {
             // It says so and leaves the directory alone: that is all that can be asked of it.
-            self.coverage.add(Count::OpensRefusedForFlips);
             self.refused = true;
         } else {
             self.checker.fail(
                 About::Broker,
                 format!("the broker cannot be opened: {error}"),
             );
-        }
-    }
-
-    /// Whether bits were flipped in something without which a start would have to guess: the checkpoint, or metadata in the
-    /// write-ahead log. Damaged records are no reason.
-    fn is_refused_for_flips(&self, error: &OpenError) -> bool {
-        let flipped = |is: fn(&FileId) -> bool| self.disk.flipped().iter().any(is);
-        match error {
-            OpenError::Recovery(RecoveryError::Checkpoint(_)) => {
-                flipped(|file| matches!(file, FileId::Checkpoint))
-            }
-            OpenError::Recovery(RecoveryError::Metadata(_)) => {
-                flipped(|file| matches!(file, FileId::Wal(_)))
-            }
-            _ => false,
         }
     }
 
@@ -655,7 +638,7 @@ impl<'a> World<'a> {
         } else {
             (sleep.idle + 1).min(IDLE_DOUBLINGS_MAX)
         };
-        let longest = (2_000 * pause_us << sleep.idle).min(PAUSE_MAX_NS);
+        let longest = ((2_000 * pause_us) << sleep.idle).min(PAUSE_MAX_NS);
         let delay = longest / 2 + self.rng.below(longest / 2 + 1);
         self.wake_after(client, delay);
     }

@@ -11,8 +11,6 @@ use crate::checker::Checker;
 use crate::coverage::Count;
 use crate::exchange::{Answer, Ask, Exchange, Place};
 
-/// Since this version topics are named by id.
-const FIRST_WITH_IDS: i16 = 13;
 /// Since this version there are fetch sessions.
 const FIRST_WITH_SESSIONS: i16 = 7;
 
@@ -56,9 +54,7 @@ pub struct Consumer {
     session: (i32, i32),
     version: i16,
     busy: bool,
-    /// What the session is to drop.
-    forgotten: Vec<Place>,
-    /// A partition whose position is to be looked up.
+    /// Partitions whose position is to be looked up.
     reset: Option<Place>,
     /// It reads to the end as fast as it can.
     hurries: bool,
@@ -76,7 +72,6 @@ impl Consumer {
             session: (0, 0),
             version: 0,
             busy: false,
-            forgotten: Vec::new(),
             reset: None,
             hurries: false,
             rests_until_ns: 0,
@@ -86,28 +81,34 @@ impl Consumer {
     /// Takes up new topics, and drops those that are gone.
     fn subscribe(&mut self, hands: &Hands<'_>) {
         let places = hands.checker.live_places();
-        let dropped = |position: &&Position| !places.contains(&position.place);
-        self.forgotten.extend(
-            self.positions
-                .values()
-                .filter(dropped)
-                .map(|p| p.place.clone()),
-        );
-        self.positions
-            .retain(|_, position| places.contains(&position.place));
-        for place in places {
+        for place in &places {
             let key = (place.name.clone(), place.index);
-            self.positions.entry(key).or_insert(Position {
-                place,
+            let fresh = Position {
+                place: place.clone(),
                 offset: Offset::ZERO,
                 told: None,
-            });
+            };
+            match self.positions.get_mut(&key) {
+                None => {
+                    self.positions.insert(key, fresh);
+                }
+                Some(known) if known.place.topic != place.topic => {
+                    *known = fresh;
+                    self.end_session();
+                }
+                Some(_) => {}
+            }
+        }
+        let before = self.positions.len();
+        self.positions
+            .retain(|_, position| places.contains(&position.place));
+        if self.positions.len() != before {
+            self.end_session();
         }
     }
 
     fn end_session(&mut self) {
         self.session = (0, 0);
-        self.forgotten.clear();
         self.positions
             .values_mut()
             .for_each(|position| position.told = None);
@@ -182,7 +183,6 @@ impl Consumer {
         };
         if in_session {
             hands.coverage.add(Count::SessionFetches);
-            self.forget(&mut request);
         }
         let positions = self
             .positions
@@ -191,25 +191,6 @@ impl Consumer {
             .collect();
         self.busy = true;
         hands.send_version(Ask::Fetch(request, positions), self.version);
-    }
-
-    /// Has the session drop what is gone. A name that has come back stays: it is named with its new position.
-    fn forget(&mut self, request: &mut m::FetchRequest) {
-        let by_id = self.version >= FIRST_WITH_IDS;
-        for place in self.forgotten.drain(..) {
-            let back = self
-                .positions
-                .contains_key(&(place.name.clone(), place.index));
-            if by_id || !back {
-                request
-                    .forgotten_topics_data
-                    .push(m::fetch::ForgottenTopic {
-                        topic: place.name,
-                        topic_id: place.topic,
-                        partitions: vec![place.index],
-                    });
-            }
-        }
     }
 
     fn fetched(&mut self, response: &m::FetchResponse, by_id: bool, hands: &mut Hands<'_>) {
