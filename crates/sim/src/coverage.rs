@@ -20,6 +20,7 @@ counts! {
     Opens: "opens",
     OpensCutShort: "opens cut short by a crash",
     OpensRefused: "opens refused",
+    OpensRefusedForFlips: "opens refused because of flipped bits",
     Kills: "crashes: kill -9",
     PowerLosses: "crashes: power loss",
     UnsyncedWritesAtPowerLoss: "power losses with unsynced writes",

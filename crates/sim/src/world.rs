@@ -12,8 +12,9 @@ use std::collections::BinaryHeap;
 
 use wiber_broker::{Address, Broker, Event, Job, JobToken, OpenError, open};
 use wiber_model::{Monotonic, Now, Rng, TimestampMs};
-use wiber_storage::OpToken;
 use wiber_storage::io::DiskError;
+use wiber_storage::recovery::RecoveryError;
+use wiber_storage::{FileId, OpToken};
 
 use crate::checker::{Checker, Violation};
 use crate::client::admin::Admin;
@@ -610,14 +611,30 @@ impl<'a> World<'a> {
                 Crash::PowerLoss
             };
             self.end(Ending::Crash(crash));
-        } else if self.checker.excuses.flips {
+        } else if self.is_refused_for_flips(error) {
             // It says so and leaves the directory alone: that is all that can be asked of it.
+            self.coverage.add(Count::OpensRefusedForFlips);
             self.refused = true;
         } else {
             self.checker.fail(
                 About::Broker,
                 format!("the broker cannot be opened: {error}"),
             );
+        }
+    }
+
+    /// Whether bits were flipped in something without which a start would have to guess: the checkpoint, or metadata in the
+    /// write-ahead log. Damaged records are no reason.
+    fn is_refused_for_flips(&self, error: &OpenError) -> bool {
+        let flipped = |is: fn(&FileId) -> bool| self.disk.flipped().iter().any(is);
+        match error {
+            OpenError::Recovery(RecoveryError::Checkpoint(_)) => {
+                flipped(|file| matches!(file, FileId::Checkpoint))
+            }
+            OpenError::Recovery(RecoveryError::Metadata(_)) => {
+                flipped(|file| matches!(file, FileId::Wal(_)))
+            }
+            _ => false,
         }
     }
 

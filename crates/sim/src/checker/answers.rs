@@ -554,6 +554,9 @@ impl Checker {
                     }
                 }
                 Some(ErrorCode::UnknownTopicOrPartition) => self.unknown(about, place, *seen),
+                // The topic went while it was looked at.
+                Some(ErrorCode::FencedLeaderEpoch | ErrorCode::UnknownLeaderEpoch)
+                    if !self.partitions.get(&id).is_some_and(|p| p.present) => {}
                 Some(ErrorCode::CorruptMessage | ErrorCode::KafkaStorageError) => {
                     self.storage_error(about, error_name(answer.error_code), scene);
                 }

@@ -11,6 +11,8 @@ use crate::checker::Checker;
 use crate::coverage::Count;
 use crate::exchange::{Answer, Ask, Exchange, Place};
 
+/// Since this version topics are named by id.
+const FIRST_WITH_IDS: i16 = 13;
 /// Since this version there are fetch sessions.
 const FIRST_WITH_SESSIONS: i16 = 7;
 
@@ -54,7 +56,11 @@ pub struct Consumer {
     session: (i32, i32),
     version: i16,
     busy: bool,
-    /// Partitions whose position is to be looked up.
+    /// What the session is to drop.
+    forgotten: Vec<Place>,
+    /// The session was told to drop something, which it may not have heard.
+    has_forgotten: bool,
+    /// A partition whose position is to be looked up.
     reset: Option<Place>,
     /// It reads to the end as fast as it can.
     hurries: bool,
@@ -72,6 +78,8 @@ impl Consumer {
             session: (0, 0),
             version: 0,
             busy: false,
+            forgotten: Vec::new(),
+            has_forgotten: false,
             reset: None,
             hurries: false,
             rests_until_ns: 0,
@@ -81,34 +89,30 @@ impl Consumer {
     /// Takes up new topics, and drops those that are gone.
     fn subscribe(&mut self, hands: &Hands<'_>) {
         let places = hands.checker.live_places();
-        for place in &places {
-            let key = (place.name.clone(), place.index);
-            let fresh = Position {
-                place: place.clone(),
-                offset: Offset::ZERO,
-                told: None,
-            };
-            match self.positions.get_mut(&key) {
-                None => {
-                    self.positions.insert(key, fresh);
-                }
-                Some(known) if known.place.topic != place.topic => {
-                    *known = fresh;
-                    self.end_session();
-                }
-                Some(_) => {}
-            }
-        }
-        let before = self.positions.len();
+        let dropped = |position: &&Position| !places.contains(&position.place);
+        self.forgotten.extend(
+            self.positions
+                .values()
+                .filter(dropped)
+                .map(|p| p.place.clone()),
+        );
+        self.has_forgotten |= !self.forgotten.is_empty();
         self.positions
             .retain(|_, position| places.contains(&position.place));
-        if self.positions.len() != before {
-            self.end_session();
+        for place in places {
+            let key = (place.name.clone(), place.index);
+            self.positions.entry(key).or_insert(Position {
+                place,
+                offset: Offset::ZERO,
+                told: None,
+            });
         }
     }
 
     fn end_session(&mut self) {
         self.session = (0, 0);
+        self.forgotten.clear();
+        self.has_forgotten = false;
         self.positions
             .values_mut()
             .for_each(|position| position.told = None);
@@ -183,6 +187,7 @@ impl Consumer {
         };
         if in_session {
             hands.coverage.add(Count::SessionFetches);
+            self.forget(&mut request);
         }
         let positions = self
             .positions
@@ -191,6 +196,25 @@ impl Consumer {
             .collect();
         self.busy = true;
         hands.send_version(Ask::Fetch(request, positions), self.version);
+    }
+
+    /// Has the session drop what is gone. A name that has come back stays: it is named with its new position.
+    fn forget(&mut self, request: &mut m::FetchRequest) {
+        let by_id = self.version >= FIRST_WITH_IDS;
+        for place in self.forgotten.drain(..) {
+            let back = self
+                .positions
+                .contains_key(&(place.name.clone(), place.index));
+            if by_id || !back {
+                request
+                    .forgotten_topics_data
+                    .push(m::fetch::ForgottenTopic {
+                        topic: place.name,
+                        topic_id: place.topic,
+                        partitions: vec![place.index],
+                    });
+            }
+        }
     }
 
     fn fetched(&mut self, response: &m::FetchResponse, by_id: bool, hands: &mut Hands<'_>) {
@@ -291,9 +315,9 @@ impl Client for Consumer {
 
     fn lost(&mut self, hands: &mut Hands<'_>) {
         self.busy = false;
-        let session = self.session;
+        let (session, forgot) = (self.session, self.has_forgotten);
         self.end_session();
-        if hands.rng.one_in(2) {
+        if !forgot && hands.rng.one_in(2) {
             // It tries the old session, which the broker may not know, or know with another epoch.
             self.session = session;
         }

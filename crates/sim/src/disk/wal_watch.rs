@@ -153,7 +153,8 @@ impl WalWatch {
             return;
         };
         group.stable = true;
-        if group.last_lsn > self.contiguous {
+        let has_frames = group.last_lsn >= group.first_lsn;
+        if has_frames && group.last_lsn > self.contiguous {
             self.ahead
                 .insert(group.first_lsn, (group.last_lsn, group.ends.clone()));
         }
