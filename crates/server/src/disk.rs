@@ -37,6 +37,10 @@ pub use open::DirectoryError;
 const SYNC_ALL_MIN_FILES: usize = 9;
 /// Zeros are written in pieces of this size, in bytes.
 const ZERO_PIECE_BYTES: usize = 1024 * 1024;
+/// From so many bytes on, the whole blocks of a write to a segment go around the page cache.
+const DIRECT_MIN_BYTES: u64 = 64 * 1024;
+/// They go in pieces of at most this size.
+const DIRECT_PIECE_BYTES: u64 = 1024 * 1024;
 /// The most pieces that the system takes in one write (`IOV_MAX`).
 const PIECES_MAX: usize = 1024;
 /// A read of more bytes than this first looks how many there are: its length may come from a damaged file.
@@ -63,6 +67,8 @@ pub struct DataDirectory {
     dsync: AtomicBool,
     syncfs_reports: bool,
     bounce: Mutex<Aligned>,
+    /// For runs of segments that go around the page cache; as many as have been written at a time.
+    pieces: Mutex<Vec<Aligned>>,
     no_space_told: Mutex<Option<Instant>>,
     /// Holds the lock; none if the directory is only read.
     lock: Option<OwnedFd>,
@@ -126,6 +132,7 @@ impl DataDirectory {
             dsync: AtomicBool::new(true),
             syncfs_reports: kernel_version() >= SYNCFS_REPORTS_SINCE,
             bounce: Mutex::default(),
+            pieces: Mutex::default(),
             no_space_told: Mutex::default(),
             lock,
         }
@@ -214,14 +221,62 @@ impl DataDirectory {
 
     fn write(&self, file: FileId, at: u64, data: &[Bytes]) -> Result<(), DiskError> {
         let open = self.open_file(file, Path::Cached, Missing::Create)?;
+        let result = self.write_pieces(file, &open, at, data);
+        open.written();
+        result.map_err(|error| failed("write to", &file.path(), error))
+    }
+
+    /// Writes what is long enough around the page cache, but for the parts of blocks at its ends: to go through it costs
+    /// more CPU time, and what piled up in it would be in the way of the log's writes when it is synced.
+    fn write_pieces(
+        &self,
+        file: FileId,
+        open: &OpenFile,
+        at: u64,
+        data: &[Bytes],
+    ) -> Result<(), Errno> {
         let mut slices: Vec<IoSlice<'_>> = data
             .iter()
             .filter(|piece| !piece.is_empty())
             .map(|piece| IoSlice::new(piece))
             .collect();
-        let result = write_all(&open.fd, &mut slices, at, ReadWriteFlags::empty());
-        open.written();
-        result.map_err(|error| failed("write to", &file.path(), error))
+        let len: usize = data.iter().map(Bytes::len).sum();
+        let end = at + len as u64;
+        let block = BLOCK_BYTES as u64;
+        let (first, last) = (at.next_multiple_of(block), end - end % block);
+        let is_long = last >= first + DIRECT_MIN_BYTES && matches!(file, FileId::Segment(_));
+        let none = ReadWriteFlags::empty();
+        if !is_long || !self.direct.load(Ordering::Relaxed) {
+            return write_all(&open.fd, &mut slices, at, none);
+        }
+        let Ok(direct) = self.open_file(file, Path::Direct, Missing::Refuse) else {
+            return write_all(&open.fd, &mut slices, at, none);
+        };
+        let mut rest = &mut slices[..];
+        let mut scratch = self.take_piece();
+        let mut copy = |rest: &mut &mut [IoSlice<'_>], from: u64, to: u64, fd: &OwnedFd| {
+            let piece = scratch.gather(rest, (to - from) as usize);
+            write_all(fd, &mut [IoSlice::new(piece)], from, none)
+        };
+        copy(&mut rest, at, first, &open.fd)?;
+        let mut from = first;
+        while from < last {
+            let to = last.min(from + DIRECT_PIECE_BYTES);
+            // The log, which is written first, has found out whether the system takes it.
+            copy(&mut rest, from, to, &direct.fd)?;
+            from = to;
+        }
+        copy(&mut rest, last, end, &open.fd)?;
+        self.pieces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(scratch);
+        Ok(())
+    }
+
+    fn take_piece(&self) -> Aligned {
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.pop().unwrap_or_default()
     }
 
     fn wal_write(&self, file: FileId, at: u64, data: &[u8], sync: bool) -> Result<(), DiskError> {
@@ -279,7 +334,7 @@ impl DataDirectory {
     fn refuse_direct(&self) {
         if self.direct.swap(false, Ordering::Relaxed) {
             info!(
-                "the filesystem does not take direct I/O: the write-ahead log goes through the page cache"
+                "the filesystem does not take direct I/O: everything goes through the page cache"
             );
         }
     }
@@ -549,6 +604,8 @@ fn write_all(
     mut at: u64,
     flags: ReadWriteFlags,
 ) -> Result<(), Errno> {
+    // A write of nothing writes nothing, which else tells of an error.
+    IoSlice::advance_slices(&mut slices, 0);
     while !slices.is_empty() {
         let pieces = &slices[..slices.len().min(PIECES_MAX)];
         let written = rustix::io::retry_on_intr(|| {

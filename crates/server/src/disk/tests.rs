@@ -105,6 +105,41 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn long_runs_of_any_length_follow_one_another() {
+    let mut rng = wiber_model::Rng::new(3);
+    // Not every filesystem for temporary files takes direct I/O; that of the build does, most likely.
+    let program = std::env::current_exe().unwrap();
+    let temp = TempDir::below(program.parent().unwrap());
+    for direct in [true, false] {
+        let directory = temp.open();
+        directory.direct.store(direct, Ordering::Relaxed);
+        let file = segment(0, 0);
+        let mut expected = Vec::new();
+        for len in [
+            5, 4091, 70_000, 100, 65_536, 8192, 65_535, 2_500_000, 1, 131_072, 69_633,
+        ] {
+            let mut run = vec![0; len];
+            rng.fill(&mut run);
+            let data = run.chunks(1111).map(Bytes::copy_from_slice).collect();
+            let at = expected.len() as u64;
+            // Whoever reads meanwhile brings into the page cache what is about to be written over.
+            let last = expected.len().saturating_sub(10_000);
+            let got = read(&directory, file, last as u64, 20_000);
+            assert!(expected.is_empty() || got.unwrap() == expected[last..]);
+            directory.perform(DiskOp::Write { file, at, data }).unwrap();
+            expected.extend_from_slice(&run);
+            assert_eq!(directory.size_of(file), Ok(expected.len() as u64));
+        }
+        directory
+            .perform(DiskOp::Sync { files: vec![file] })
+            .unwrap();
+        let got = read(&directory, file, 0, expected.len()).unwrap();
+        assert!(got == expected, "with direct I/O: {direct}");
+        delete(&directory, &[file]);
+    }
+}
+
+#[test]
 fn files_are_listed_by_what_they_hold() {
     let temp = TempDir::new();
     let mut directory = temp.open();
