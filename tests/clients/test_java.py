@@ -1,18 +1,16 @@
 """The Java client, kafka-clients 4.3.1: `java/Scenarios.java` runs once, and each of its scenarios is a test here."""
 
-import os
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from broker_process import ROOT, BrokerProcess
+from broker_process import BrokerProcess
+from kafka_jars import fetch_jars
 from wire import Connection
 
 HERE = Path(__file__).parent / "java"
-CACHE = Path(os.environ.get("WIBER_CACHE", ROOT / ".cache")) / "java-clients-4.3.1"
-COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 DEADLINE_S = 240
 
 SCENARIOS = re.findall(r'ALL\.put\("([a-z-]+)"(?! \+)', (HERE / "Scenarios.java").read_text())
@@ -20,12 +18,8 @@ CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
 
 def java_classes(directory: Path) -> str:
-    """Fetches the client's jars where they are missing, compiles the scenarios, returns the class path."""
-    if not (CACHE / "complete").exists():
-        fetch = ["mvn", "-B", "-q", "-f", str(HERE / "pom.xml"), COPY_DEPENDENCIES]
-        subprocess.run([*fetch, f"-DoutputDirectory={CACHE}"], check=True, stdin=subprocess.DEVNULL, timeout=300)
-        (CACHE / "complete").touch()
-    class_path = f"{CACHE}/*:{directory}"
+    """Compiles the scenarios and returns the class path."""
+    class_path = f"{fetch_jars()}/*:{directory}"
     compile_ = ["javac", "-Xlint:all", "-cp", class_path, "-d", str(directory), str(HERE / "Scenarios.java")]
     subprocess.run(compile_, check=True, timeout=120)
     return class_path

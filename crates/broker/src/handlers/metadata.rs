@@ -11,6 +11,9 @@ use wiber_protocol::{ErrorCode, Str};
 use super::*;
 use crate::errors;
 
+/// The first Metadata version that names topics by id, and so has answers without a name (KIP-516).
+const TOPIC_ID_VERSION: i16 = 12;
+
 /// A Metadata request under way: it waits for topics to be created.
 #[derive(Debug)]
 pub(crate) struct Metadata {
@@ -138,15 +141,17 @@ fn respond(
         port,
         rack: None,
     });
+    let version = shard.version(request);
     response.topics = wanted
         .into_iter()
-        .map(|topic| describe(shard, topic, failed))
+        .map(|topic| describe(shard, version, topic, failed))
         .collect();
     shard.respond(request, &response, fx);
 }
 
 fn describe(
     shard: &Shard,
+    version: i16,
     wanted: Wanted,
     failed: &BTreeMap<String, ErrorCode>,
 ) -> MetadataResponseTopic {
@@ -174,8 +179,7 @@ fn describe(
     let Some(topic) = found else {
         return MetadataResponseTopic {
             error_code: unknown.code(),
-            // Before version 12 the name cannot be null.
-            name: name.or_else(|| Some(Str::default())),
+            name: name.or_else(|| (version < TOPIC_ID_VERSION).then(Str::default)),
             topic_id,
             ..Default::default()
         };

@@ -25,6 +25,8 @@ const TOPIC_ID_VERSION: i16 = 13;
 pub(crate) struct Produce {
     acks: i16,
     timeout_ms: i32,
+    /// Whether the request names a transactional id.
+    transactional: bool,
     topics: Vec<(Str, TopicId)>,
     parts: Vec<Part>,
     /// Parts whose fate is open.
@@ -59,6 +61,7 @@ pub(super) fn begin(
     let mut work = Produce {
         acks: body.acks,
         timeout_ms: body.timeout_ms,
+        transactional: body.transactional_id.is_some(),
         topics: Vec::with_capacity(body.topic_data.len()),
         parts: Vec::new(),
         left: 0,
@@ -150,6 +153,12 @@ pub(super) fn validated(
         .filter(|(_, part)| part.outcome.is_none());
     for ((i, part), checked) in open.zip(checked) {
         match checked {
+            // As in Kafka, where nobody may write to a transaction without its id.
+            Ok(checked) if checked.batch.is_transactional() && !work.transactional => part.refuse(
+                ErrorCode::TransactionalIdAuthorizationFailed,
+                "the batch is part of a transaction, and the request names no transactional id"
+                    .to_owned(),
+            ),
             Ok(checked) if checked.batch.is_transactional() => part.refuse(
                 ErrorCode::InvalidTxnState,
                 "the batch is part of a transaction, and no transaction is open on this partition"

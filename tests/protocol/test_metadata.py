@@ -1,0 +1,124 @@
+"""Metadata at every version, and who is asked about coordinators."""
+
+import uuid
+from types import SimpleNamespace
+
+import pytest
+
+from broker_process import BrokerProcess, is_reference, wait_until
+from protocol.client import DEADLINE_S, Client, Error
+from protocol.schema import NO_ID, versions
+
+UNKNOWN_AUTHORIZED_OPERATIONS = -(2**31)
+
+
+def one(client: Client, version: int, **body: object) -> SimpleNamespace:
+    """The only topic in the answer."""
+    (found,) = client.ask("Metadata", version, **body).topics
+    return found
+
+
+@pytest.mark.parametrize("version", versions("Metadata"))
+def test_a_topic_by_name(client: Client, broker: BrokerProcess, topic: str, version: int) -> None:
+    """The broker, the topic, its partitions: each led by the one broker."""
+    made = client.create(topic, 3)
+    answer = client.ask("Metadata", version, topics=[{"name": topic}])
+    (node,) = answer.brokers
+    assert f"{node.host}:{node.port}" == broker.address
+    assert node.rack is None
+    (found,) = answer.topics
+    assert (found.error_code, found.name, found.is_internal) == (Error.NONE, topic, False)
+    assert found.topic_id == (made.id if version >= 10 else NO_ID)
+    partitions = sorted(found.partitions, key=lambda each: each.partition_index)
+    assert [each.partition_index for each in partitions] == [0, 1, 2]
+    for each in partitions:
+        assert (each.error_code, each.leader_id) == (Error.NONE, node.node_id)
+        assert (each.replica_nodes, each.isr_nodes, each.offline_replicas) == ([node.node_id], [node.node_id], [])
+        assert (each.leader_epoch >= 0) if version >= 7 else (each.leader_epoch == -1)
+    if version >= 1:
+        assert answer.controller_id == node.node_id
+    if version >= 2:
+        assert answer.cluster_id
+    if version >= 8:
+        assert found.topic_authorized_operations == UNKNOWN_AUTHORIZED_OPERATIONS
+    if version >= 13:
+        assert answer.error_code == Error.NONE
+
+
+@pytest.mark.parametrize("version", versions("Metadata"))
+def test_all_topics_or_none(client: Client, topic: str, version: int) -> None:
+    """Null asks for all topics, an empty list for none; version 0 has no null and asks with an empty list for all."""
+    client.create(topic)
+    every = client.ask("Metadata", version, topics=[] if version == 0 else None).topics
+    assert topic in {found.name for found in every}
+    if version > 0:
+        assert client.ask("Metadata", version, topics=[]).topics == []
+
+
+@pytest.mark.parametrize("version", versions("Metadata", since=4))
+def test_no_topic_is_made_unasked(client: Client, topic: str, version: int) -> None:
+    """With auto-creation off, an unknown topic is an error, again and again."""
+    for _ in range(2):
+        found = one(client, version, topics=[{"name": topic}], allow_auto_topic_creation=False)
+        assert (found.error_code, found.name, found.partitions) == (Error.UNKNOWN_TOPIC_OR_PARTITION, topic, [])
+
+
+@pytest.mark.parametrize("version", versions("Metadata"))
+def test_a_topic_is_made_when_named(client: Client, topic: str, version: int) -> None:
+    """Before version 4 always, later when asked, an unknown topic is created with the default partitions."""
+    auto = {"allow_auto_topic_creation": True} if version >= 4 else {}
+
+    def made() -> bool:
+        found = one(client, version, topics=[{"name": topic}], **auto)
+        assert found.error_code in (Error.NONE, Error.UNKNOWN_TOPIC_OR_PARTITION)
+        return found.error_code == Error.NONE and len(found.partitions) == 1
+
+    # Kafka says first that it knows no such topic, and makes it behind that answer.
+    assert made() or is_reference()
+    wait_until(made, DEADLINE_S, f"{topic} is made")
+
+
+@pytest.mark.parametrize("version", versions("Metadata"))
+def test_names_that_no_topic_has(client: Client, version: int) -> None:
+    """They are refused, and not created."""
+    for name in ("", "..", "no/such name", "x" * 250):
+        found = one(client, version, topics=[{"name": name}])
+        assert found.error_code == Error.INVALID_TOPIC_EXCEPTION, name
+
+
+@pytest.mark.parametrize("version", versions("Metadata", since=12))
+def test_topics_by_id(client: Client, topic: str, version: int) -> None:
+    """An id finds its topic; an unknown one is an error of its own (KIP-516)."""
+    made = client.create(topic)
+    found = one(client, version, topics=[{"topic_id": made.id, "name": None}])
+    assert (found.error_code, found.name, found.topic_id) == (Error.NONE, topic, made.id)
+    unknown = uuid.uuid4()
+    found = one(client, version, topics=[{"topic_id": unknown, "name": None}])
+    assert (found.error_code, found.name, found.topic_id) == (Error.UNKNOWN_TOPIC_ID, None, unknown)
+
+
+@pytest.mark.wiber_only("Kafka has coordinators")
+@pytest.mark.parametrize("version", versions("FindCoordinator"))
+def test_there_is_no_coordinator(client: Client, version: int) -> None:
+    """For groups and for transactions alike, with the error that clients take for "not now"."""
+    for key_type in (0, 1) if version >= 1 else (0,):
+        kind = {"key_type": key_type} if version >= 1 else {}
+        if version < 4:
+            found = [client.ask("FindCoordinator", version, key="key", **kind)]
+        else:
+            found = client.ask("FindCoordinator", version, coordinator_keys=["a", "b"], **kind).coordinators
+            assert [each.key for each in found] == ["a", "b"]
+        for each in found:
+            expected = (Error.COORDINATOR_NOT_AVAILABLE, -1, "", -1)
+            assert (each.error_code, each.node_id, each.host, each.port) == expected
+            assert version == 0 or each.error_message
+
+
+@pytest.mark.parametrize("version", versions("FindCoordinator"))
+def test_coordinators_are_asked_for(client: Client, version: int) -> None:
+    """The answer has the form of its version."""
+    if version < 4:
+        assert client.ask("FindCoordinator", version, key="key").error_code in (0, Error.COORDINATOR_NOT_AVAILABLE)
+    else:
+        found = client.ask("FindCoordinator", version, coordinator_keys=["key"]).coordinators
+        assert [each.key for each in found] == ["key"]
