@@ -1,1 +1,1 @@
-"""Starting, stopping and refusing to start; hostile bytes; a full disk."""
+"""Starting, stopping and refusing to start; logs and `wiber log`; hostile bytes; a full disk."""

@@ -4,22 +4,18 @@ import re
 import signal
 import socket
 import struct
-import threading
 import time
 
 import pytest
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    KafkaError,
-    Message,
-    Producer,
     TopicCollection,
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
 
-from broker_process import STOP_DEADLINE_S, BrokerProcess, is_reference, restart_port, wait_until
+from broker_process import STOP_DEADLINE_S, BrokerProcess, is_reference, restart_port
 from clients.librdkafka import (
     DEADLINE_S,
     Record,
@@ -29,65 +25,11 @@ from clients.librdkafka import (
     produce_all,
 )
 from conftest import StartBroker
+from lifecycle.load import Load
 from wire import FETCH, Connection
 
 NOTHING_TO_RECOVER = re.compile(r"nothing (had )?to (be )?recover", re.IGNORECASE)
 LONGEST_WAIT_MS = 60_000
-
-
-class Load:
-    """A thread that produces numbers to one partition through an idempotent producer until it is told to stop."""
-
-    def __init__(self, address: str, topic: str) -> None:
-        """Starts the thread."""
-        self.topic = topic
-        self.acknowledged: dict[int, int] = {}
-        self.errors: list[KafkaError] = []
-        self._sent = 0
-        self._producer = Producer(
-            {
-                "bootstrap.servers": address,
-                "enable.idempotence": True,
-                "linger.ms": 1,
-                "reconnect.backoff.ms": 10,
-                "reconnect.backoff.max.ms": 100,
-                "retry.backoff.ms": 10,
-                "log_level": 2,
-            }
-        )
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self.acknowledged[int(message.value().split()[0])] = message.offset()
-        else:
-            self.errors.append(error)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            if self._sent - len(self.acknowledged) < 5_000:
-                value = b"%d %s" % (self._sent, b"x" * 200)
-                self._producer.produce(self.topic, value, partition=0, on_delivery=self._delivered)
-                self._sent += 1
-            self._producer.poll(0 if self._sent % 100 else 0.002)
-
-    def wait_for_more(self, count: int = 1_000) -> None:
-        """Waits until `count` more records are acknowledged."""
-        goal = len(self.acknowledged) + count
-        wait_until(lambda: len(self.acknowledged) >= goal, DEADLINE_S, "the load gets acknowledgements")
-
-    def finish(self, address: str) -> None:
-        """Stops the load; each of its records is in the log once, in order, where it was acknowledged."""
-        self._stop.set()
-        self._thread.join(DEADLINE_S)
-        assert self._producer.flush(DEADLINE_S) == 0
-        assert self.errors == []
-        assert len(self.acknowledged) == self._sent
-        messages = consume_all(address, self.topic)
-        assert [int(message.value().split()[0]) for message in messages] == list(range(self._sent))
-        assert [message.offset() for message in messages] == [self.acknowledged[n] for n in range(self._sent)]
 
 
 @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT], ids=lambda value: value.name)

@@ -1,6 +1,6 @@
 //! The log: lines on standard error, for people or for programs.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
@@ -56,6 +56,8 @@ impl Arguments {
         };
         let lines = tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
+            // A line that cannot be written must not end the broker: whoever read them may be gone.
+            .log_internal_errors(false)
             .with_max_level(level);
         match self.log_format {
             Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
@@ -66,7 +68,9 @@ impl Arguments {
     /// Says why the command ends, in one line.
     pub fn end_with(self, reason: &str) {
         match self.log_format {
-            Format::Text => eprintln!("wiber: {reason}"),
+            Format::Text => {
+                let _ = writeln!(std::io::stderr(), "wiber: {reason}");
+            }
             Format::Json => tracing::error!("{reason}"),
         }
     }
