@@ -22,7 +22,7 @@ pub(crate) fn of_read(error: &ReadError) -> ErrorCode {
         ReadError::UnknownPartition => ErrorCode::UnknownTopicOrPartition,
         ReadError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         ReadError::Corrupt { .. } => ErrorCode::CorruptMessage,
-        ReadError::Disk { .. } => ErrorCode::KafkaStorageError,
+        ReadError::Lost { .. } | ReadError::Disk { .. } => ErrorCode::KafkaStorageError,
     }
 }
 

@@ -10,6 +10,7 @@ use wiber_controller::{ClusterImage, Recovered};
 use wiber_model::batch::{HEADER_BYTES, LOG_OVERHEAD_BYTES};
 use wiber_model::{Batch, BatchError, Lsn, Offset, PartitionId};
 use wiber_storage::checkpoint::CheckpointError;
+use wiber_storage::frame::FrameKind;
 use wiber_storage::log::{INDEX_ENTRY_BYTES, IndexEntry, LogState, Segment};
 use wiber_storage::store::ShardSection;
 use wiber_storage::wal::{Damage, GroupHeader, Scan};
@@ -236,8 +237,10 @@ impl Inspection<'_> {
         }
         for damage in damage {
             let what = format!(
-                "{} frames from LSN {} on cannot be read although they were durable; the logs that they may have been of take no more",
-                damage.frames, damage.first
+                "{} frames from LSN {} on cannot be read although they were durable: {}",
+                damage.frames,
+                damage.first,
+                lost(&damage)
             );
             self.problem(FileId::Wal(damage.extent), damage.at, what);
         }
@@ -301,6 +304,19 @@ impl Inspection<'_> {
             .topic_by_id(state.id.topic)
             .map(|topic| topic.name.as_str());
         (self.tell)(Found::Log { topic, state });
+        for (from, to) in state.holes.entries() {
+            let name = partition_name(topic, state.id);
+            let what = format!("{name}: the records from offset {from} to before {to} are lost");
+            self.problem(FileId::Checkpoint, 0, what);
+        }
+        if let Some(damage) = &state.damage {
+            let name = partition_name(topic, state.id);
+            self.problem(
+                FileId::Checkpoint,
+                0,
+                format!("{name} takes no more: {damage}"),
+            );
+        }
         for segment in &state.segments {
             self.summary.segments += 1;
             (self.tell)(Found::Segment(segment));
@@ -464,6 +480,25 @@ fn read_error(error: &DiskError) -> String {
     match error {
         DiskError::NotFound => "the file is missing".to_owned(),
         error => error.to_string(),
+    }
+}
+
+/// What is lost with frames, as far as can be told.
+fn lost(damage: &Damage) -> String {
+    match &damage.header {
+        Some(header) if header.kind == FrameKind::Batch => {
+            let (from, last) = (header.offset, header.last_offset_delta);
+            let to = from.plus(i64::from(last) + 1);
+            let partition = header.partition;
+            format!("the records of {partition} from offset {from} to before {to}")
+        }
+        Some(header) if header.kind == FrameKind::Metadata => {
+            "metadata, without which no broker starts".to_owned()
+        }
+        Some(header) => format!("a frame of kind {:?}", header.kind),
+        None if damage.frames == 0 => "nothing else is lost".to_owned(),
+        None => "whose they were is unknown; a log that may have ended with them takes no more"
+            .to_owned(),
     }
 }
 

@@ -92,6 +92,12 @@ pub fn open(
         if let Some(reason) = log.damage() {
             tracing::error!(partition = %log.id(), "the log is damaged and takes no more: {reason}");
         }
+        for (from, to) in log.holes().entries() {
+            tracing::error!(partition = %log.id(), "the records from offset {from} to before {to} are lost");
+        }
+    }
+    for short in &recovered.report.short {
+        tracing::error!("{short}; what is missing cannot be read");
     }
     let controller = Controller::new(options.node_id, metadata_seed, recovered.metadata)
         .map_err(|error| RecoveryError::Metadata(error.to_string()))?;

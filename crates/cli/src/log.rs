@@ -172,7 +172,7 @@ fn text(found: &Found<'_>) -> String {
             state
                 .damage
                 .as_deref()
-                .map(|why| format!(", DAMAGED: {why}"))
+                .map(|why| format!(", takes no more: {why}"))
                 .unwrap_or_default()
         ),
         Found::Segment(segment) => format!(
@@ -198,7 +198,6 @@ fn frame_text(frame: &inspect::Frame) -> String {
         Frame::Batch { partition, batch } => format!("batch for {partition}: {batch:?}"),
         Frame::Epochs(starts) => format!("leader epochs of {} partitions begin", starts.len()),
         Frame::LogStart { partition, start } => format!("{partition} starts at offset {start}"),
-        Frame::Truncate { partition, end } => format!("{partition} is cut to offset {end}"),
         Frame::Metadata(bytes) => format!("metadata, {} bytes", bytes.len()),
     }
 }
@@ -228,6 +227,7 @@ fn as_json(found: &Found<'_>) -> Value {
             "found": "log", "topic": topic, "topic_id": state.id.topic.to_string(), "partition": state.id.partition,
             "start": state.start.0, "end": state.end.0, "leader_epoch": state.epochs.latest().0,
             "segments": state.segments.len(), "producers": state.producers.len(), "damage": state.damage,
+            "holes": state.holes.entries().iter().map(|(from, to)| [from.0, to.0]).collect::<Vec<_>>(),
         }),
         Found::Segment(segment) => json!({
             "found": "segment", "base": segment.id.base.0, "generation": segment.id.generation,

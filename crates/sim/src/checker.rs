@@ -4,7 +4,8 @@
 //! each step. [`partition`] says which invariants are checked there; here it is:
 //! - 1: an acknowledged record is on disk when its answer leaves the broker, and in the log after every crash.
 //! - 11: what is read is what was appended at that offset, byte for byte; and it stays.
-//! - Under flipped bits: what is read is right, or an error says so; a log that lost records never gives their offsets again.
+//! - Under flipped bits: what is read is right, or an error says so, and that only where a bit was flipped: what a flip did not hit
+//!   stays readable. A log that lost records never gives their offsets again.
 
 mod answers;
 mod partition;
@@ -19,7 +20,7 @@ use wiber_protocol::Str;
 use wiber_storage::frame::Frame;
 
 use crate::coverage::{Count, Coverage};
-use crate::disk::wal_watch::WalWatch;
+use crate::disk::wal_watch::{Cost, WalWatch};
 use crate::exchange::{Exchange, Place, Seen};
 use crate::story::{About, Story};
 pub use answers::{Scene, error_name};
@@ -81,6 +82,10 @@ pub struct Topic {
 pub struct Excuses {
     /// Bits were flipped.
     pub flips: bool,
+    /// In metadata of the write-ahead log, too.
+    pub metadata: bool,
+    /// So that nobody can tell whose frames are lost.
+    pub anonymous: bool,
     /// Reads failed.
     pub read_errors: bool,
     /// The disk, or the log, was full.
@@ -148,6 +153,23 @@ impl Checker {
         }
     }
 
+    /// A bit was flipped.
+    pub fn flipped(&mut self, cost: &Cost) {
+        self.excuses.flips = true;
+        self.excuses.metadata |= cost.metadata;
+        self.excuses.anonymous |= cost.anonymous;
+        for (id, range) in &cost.lost {
+            if let Some(partition) = self.partitions.get_mut(id) {
+                partition.hit.push(range.clone());
+            }
+        }
+        if let Some((id, range)) = &cost.unreadable
+            && let Some(partition) = self.partitions.get_mut(id)
+        {
+            partition.unreadable.push(range.clone());
+        }
+    }
+
     /// A shard hands frames to the write-ahead log.
     pub fn append(
         &mut self,
@@ -181,7 +203,7 @@ impl Checker {
                     });
                     self.move_start(*partition, *start, now.wall);
                 }
-                Frame::Truncate { .. } | Frame::Metadata(_) => {}
+                Frame::Metadata(_) => {}
             }
         }
     }
@@ -346,7 +368,7 @@ impl Checker {
                 let id = log.id();
                 self.meet(id, shard, coverage);
                 if let Some(damage) = log.damage()
-                    && !self.excuses.flips
+                    && !self.excuses.anonymous
                 {
                     self.fail(
                         About::Partition(id),
@@ -366,6 +388,8 @@ impl Checker {
                     coverage.add_many(Count::BatchesLost, lost as u64);
                     partition.check_epochs(log)
                 });
+                coverage.add_many(Count::Holes, log.holes().entries().len() as u64);
+                coverage.add_many(Count::DamagedLogs, u64::from(partition.damaged));
                 if partition.end < promised && partition.relaxed && lossy {
                     coverage.add(Count::RelaxedLost);
                 }

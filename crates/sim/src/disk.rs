@@ -13,14 +13,14 @@ pub mod wal_watch;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use wiber_model::{PartitionId, Rng, TopicId};
+use wiber_model::{Offset, PartitionId, Rng, TopicId};
 use wiber_storage::io::{BLOCK_BYTES, SegmentId};
 use wiber_storage::{Disk, DiskError, DiskOp, DiskResult, FileId};
 
 use crate::coverage::{Count, Coverage};
 use contents::{Contents, Survival, torn};
 use names::{Directory, Inode, Names};
-use wal_watch::WalWatch;
+use wal_watch::{Cost, WalWatch};
 
 /// How often each thing goes wrong: once in so many operations of its kind, on average; never, if 0.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +58,17 @@ pub enum Crash {
     Kill,
     /// The machine loses power.
     PowerLoss,
+}
+
+/// A bit that was flipped.
+#[derive(Clone, Debug)]
+pub struct Flip {
+    /// In which file.
+    pub file: FileId,
+    /// In which byte.
+    pub byte: usize,
+    /// What that may cost.
+    pub cost: Cost,
 }
 
 /// Names an operation in flight.
@@ -247,8 +258,9 @@ impl SimDisk {
         self.performed
     }
 
-    /// Flips a bit of something that matters, on stable storage. Returns the file and the byte.
-    pub fn flip(&mut self, coverage: &mut Coverage) -> Option<(FileId, usize)> {
+    /// Flips a bit of something that matters, on stable storage.
+    pub fn flip(&mut self, coverage: &mut Coverage) -> Option<Flip> {
+        let mut cost = Cost::default();
         let (file, byte, count) = match self.rng.below(8) {
             0..=3 => {
                 let (extent, at, len) = self.watch.flippable(&mut self.rng)?;
@@ -259,6 +271,7 @@ impl SimDisk {
                     len.min(BLOCK_BYTES)
                 };
                 let within = self.rng.below(len as u64) as usize;
+                cost = self.watch.flipped(extent, at, within);
                 (FileId::Wal(extent), at as usize + within, Count::FlipInWal)
             }
             4 => self.flippable(
@@ -276,7 +289,18 @@ impl SimDisk {
         self.inodes.get_mut(&inode)?.flip(byte, bit);
         self.flipped.push(file);
         coverage.add(count);
-        Some((file, byte))
+        if let FileId::Segment(segment) = file {
+            // A read finds what it wants from the index entry before it, and may meet the flipped bit on the way.
+            let of = |(file, _): (FileId, Inode)| match file {
+                FileId::Segment(other) if other.partition == segment.partition => Some(other.base),
+                _ => None,
+            };
+            let bases = self.names.files().filter_map(of);
+            let next = bases.filter(|base| *base > segment.base).min();
+            let range = segment.base..next.unwrap_or(Offset(i64::MAX));
+            cost.unreadable = Some((segment.partition, range));
+        }
+        Some(Flip { file, byte, cost })
     }
 
     fn flippable(

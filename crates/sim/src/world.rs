@@ -442,10 +442,11 @@ impl<'a> World<'a> {
     }
 
     fn flip(&mut self) {
-        if let Some((file, byte)) = self.disk.flip(&mut self.coverage) {
-            self.checker.excuses.flips = true;
+        if let Some(flip) = self.disk.flip(&mut self.coverage) {
+            self.checker.flipped(&flip.cost);
             self.story.tell(About::Broker, || {
-                format!("a bit flips in byte {byte} of {}", file.path())
+                let (file, cost) = (flip.file.path(), &flip.cost);
+                format!("a bit flips in byte {} of {file}: {cost:?}", flip.byte)
             });
         }
     }
@@ -626,14 +627,13 @@ impl<'a> World<'a> {
     /// Whether bits were flipped in something without which a start would have to guess: the checkpoint, or metadata in the
     /// write-ahead log. Damaged records are no reason.
     fn is_refused_for_flips(&self, error: &OpenError) -> bool {
-        let flipped = |is: fn(&FileId) -> bool| self.disk.flipped().iter().any(is);
         match error {
             OpenError::Recovery(RecoveryError::Checkpoint(_)) => {
-                flipped(|file| matches!(file, FileId::Checkpoint))
+                self.disk.flipped().contains(&FileId::Checkpoint)
             }
-            OpenError::Recovery(RecoveryError::Metadata(_)) => {
-                flipped(|file| matches!(file, FileId::Wal(_)))
-            }
+            OpenError::Recovery(
+                RecoveryError::MetadataLost { .. } | RecoveryError::Metadata(_),
+            ) => self.checker.excuses.metadata,
             _ => false,
         }
     }

@@ -71,13 +71,6 @@ pub enum Frame {
         /// The first offset that is still there.
         start: Offset,
     },
-    /// The log was cut (replication).
-    Truncate {
-        /// The partition.
-        partition: PartitionId,
-        /// The offset after the last one that stays.
-        end: Offset,
-    },
     /// Opaque to storage: the controller's log entries and hard state.
     Metadata(Bytes),
 }
@@ -92,8 +85,6 @@ pub enum FrameKind {
     Epochs = 2,
     /// [`Frame::LogStart`].
     LogStart = 3,
-    /// [`Frame::Truncate`].
-    Truncate = 4,
     /// [`Frame::Metadata`].
     Metadata = 5,
 }
@@ -122,7 +113,7 @@ pub struct FrameHeader {
     pub relaxed: bool,
     /// The partition; all zeros where the frame has none or several.
     pub partition: PartitionId,
-    /// A batch's base offset, the log start, or the end of a truncated log; else 0.
+    /// A batch's base offset, or the log start; else 0.
     pub offset: Offset,
     /// A batch's last offset less its base offset; else 0.
     pub last_offset_delta: i32,
@@ -148,7 +139,7 @@ impl Frame {
             + match self {
                 Frame::Batch { batch, .. } => batch.size_bytes(),
                 Frame::Epochs(starts) => starts.len() * EPOCH_START_BYTES,
-                Frame::LogStart { .. } | Frame::Truncate { .. } => 0,
+                Frame::LogStart { .. } => 0,
                 Frame::Metadata(bytes) => bytes.len(),
             }
     }
@@ -160,7 +151,7 @@ impl Frame {
         match self {
             Frame::Batch { batch, .. } => out.extend_from_slice(batch.bytes()),
             Frame::Epochs(starts) => starts.iter().for_each(|start| start.encode(out)),
-            Frame::LogStart { .. } | Frame::Truncate { .. } => {}
+            Frame::LogStart { .. } => {}
             Frame::Metadata(bytes) => out.extend_from_slice(bytes),
         }
         let body = &out[start + HEADER_BYTES..];
@@ -205,7 +196,6 @@ impl Frame {
             ),
             Frame::Epochs(_) => (FrameKind::Epochs, nowhere, Offset::ZERO, 0),
             Frame::LogStart { partition, start } => (FrameKind::LogStart, *partition, *start, 0),
-            Frame::Truncate { partition, end } => (FrameKind::Truncate, *partition, *end, 0),
             Frame::Metadata(_) => (FrameKind::Metadata, nowhere, Offset::ZERO, 0),
         };
         FrameHeader {
@@ -241,10 +231,6 @@ impl Frame {
             FrameKind::LogStart => body.is_empty().then_some(Frame::LogStart {
                 partition,
                 start: header.offset,
-            }),
-            FrameKind::Truncate => body.is_empty().then_some(Frame::Truncate {
-                partition,
-                end: header.offset,
             }),
             FrameKind::Metadata => Some(Frame::Metadata(body)),
         }
@@ -309,7 +295,6 @@ impl FrameKind {
             1 => FrameKind::Batch,
             2 => FrameKind::Epochs,
             3 => FrameKind::LogStart,
-            4 => FrameKind::Truncate,
             5 => FrameKind::Metadata,
             _ => return None,
         })
@@ -399,10 +384,6 @@ mod tests {
             Frame::LogStart {
                 partition,
                 start: Offset(300),
-            },
-            Frame::Truncate {
-                partition,
-                end: Offset(600),
             },
             Frame::Metadata(Bytes::from_static(b"raft")),
             Frame::Metadata(Bytes::new()),

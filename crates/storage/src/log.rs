@@ -2,11 +2,14 @@
 //!
 //! Invariants, which [`PartitionLog::validate`] checks:
 //! - `start ≤ visible end ≤ end`.
-//! - The segments are in order and do not overlap; what is not in a segment is in the tail, without a gap.
-//! - The tail's batches are contiguous and end at the log's end; its clean part (written to segments) is in front.
+//! - The segments are in order and do not overlap; what is not in a segment is in the tail. Between two batches, and before the
+//!   log's end, there is nothing or a hole: what was lost there is known to be lost, and its offsets are not given again. No segment
+//!   reaches over a hole.
+//! - The tail's clean part (written to segments) is in front.
 //! - While a checkpoint waits for this log, no segment is dropped from the list.
 
 mod epochs;
+mod holes;
 mod producers;
 mod segment;
 mod state;
@@ -21,6 +24,7 @@ use wiber_model::{Batch, LeaderEpoch, Offset, PartitionId, ProducerEpoch, Sequen
 use crate::io::{DiskOp, FileId, SegmentId};
 
 pub use epochs::{EpochEnd, Epochs};
+pub use holes::{Hole, Holes};
 pub use producers::{BatchEntry, ProducerEntry, Producers, REMEMBERED_BATCHES, SequenceCheck};
 pub use segment::{BatchPlace, INDEX_ENTRY_BYTES, IndexEntry, Segment};
 pub use state::{LogState, StateError};
@@ -95,7 +99,7 @@ pub enum AppendError {
         /// The last sequence that is here; −1 if none.
         last: Sequence,
     },
-    /// The log is damaged, and takes no more.
+    /// The log is damaged, and takes no more: nobody knows where it ended.
     #[error("the log is damaged: {0}")]
     Damaged(String),
     /// The disk takes no more for now (S4).
@@ -141,6 +145,7 @@ pub struct PartitionLog {
     visible_end: Offset,
     epochs: Epochs,
     producers: Producers,
+    holes: Holes,
     segments: Vec<Segment>,
     /// Entries of the last segment's index that are not in its file yet.
     index_tail: Vec<IndexEntry>,
@@ -167,6 +172,7 @@ impl PartitionLog {
             visible_end: Offset::ZERO,
             epochs: Epochs::default(),
             producers: Producers::default(),
+            holes: Holes::default(),
             segments: Vec::new(),
             index_tail: Vec::new(),
             tail: Tail::default(),
@@ -238,7 +244,13 @@ impl PartitionLog {
         &self.tail
     }
 
-    /// Why the log takes no more and may not answer all, if so.
+    /// The offsets whose records are lost.
+    #[must_use]
+    pub fn holes(&self) -> &Holes {
+        &self.holes
+    }
+
+    /// Why the log takes no more, if so: records behind its end may be lost, and nobody knows how many.
     #[must_use]
     pub fn damage(&self) -> Option<&str> {
         self.damage.as_deref()
@@ -300,24 +312,22 @@ impl PartitionLog {
         Ok(Appended::Placed(placed))
     }
 
-    /// Appends a batch that has its place already: on recovery, and on a follower. One that the log holds is skipped.
-    ///
-    /// # Errors
-    /// If batches before it are missing; the log counts as damaged from there on.
-    pub fn replay(&mut self, batch: Batch, now: TimestampMs) -> Result<(), StateError> {
-        if batch.base_offset() < self.end {
-            return Ok(());
+    /// Appends a batch that has its place already: on recovery, and on a follower. One that the log holds is skipped; what is
+    /// missing before it is lost.
+    pub fn replay(&mut self, batch: Batch, now: TimestampMs) {
+        if batch.base_offset() >= self.end {
+            self.lose_up_to(batch.base_offset());
+            self.push(batch, now);
         }
-        if batch.base_offset() > self.end {
-            let gap = StateError::Gap {
-                end: self.end,
-                next: batch.base_offset(),
-            };
-            self.damage = Some(gap.to_string());
-            return Err(gap);
+    }
+
+    /// Records up to `end` were in the log; what it does not have of them is lost, and leaves a hole.
+    pub fn lose_up_to(&mut self, end: Offset) {
+        if end > self.end {
+            self.touch();
+            self.holes.push(self.end, end);
+            self.end = end;
         }
-        self.push(batch, now);
-        Ok(())
     }
 
     fn push(&mut self, placed: Batch, now: TimestampMs) {
@@ -351,15 +361,17 @@ impl PartitionLog {
         self.visible_end = self.visible_end.max(end);
     }
 
-    /// Moves the log start. Returns whether it moved.
+    /// Moves the log start, and beyond a hole if it comes to lie in one. Returns whether it moved.
     pub fn move_start(&mut self, start: Offset) -> bool {
         if start <= self.start {
             return false;
         }
+        let start = self.holes.skip(start);
         self.touch();
         self.start = start;
         self.visible_end = self.visible_end.max(start);
         self.epochs.cut_front(start);
+        self.holes.cut_front(start);
         true
     }
 
@@ -536,7 +548,7 @@ impl PartitionLog {
     pub fn locate(&self, offset: Offset) -> Option<SegmentPosition> {
         let after = self.segments.partition_point(|s| s.id.base <= offset);
         let at = after.saturating_sub(1);
-        // Compaction may leave offsets between two segments; the next one serves.
+        // Where offsets are missing between two segments the next one serves.
         let at = if self.segments.get(at)?.next_offset <= offset {
             at + 1
         } else {
@@ -651,6 +663,7 @@ impl PartitionLog {
             epochs: self.epochs.clone(),
             producers: self.producers.clone(),
             segments: self.segments.clone(),
+            holes: self.holes.clone(),
             damage: self.damage.clone(),
         }
     }
@@ -665,12 +678,13 @@ impl PartitionLog {
             epochs: state.epochs,
             producers: state.producers,
             segments: state.segments,
+            holes: state.holes,
             damage: state.damage,
             ..PartitionLog::new(state.id, config)
         }
     }
 
-    /// Marks the log as damaged: it serves what it has and takes no more.
+    /// Marks the log as damaged at its end: it serves what it has and takes no more.
     pub fn mark_damaged(&mut self, reason: String) {
         self.touch();
         self.damage.get_or_insert(reason);
@@ -695,11 +709,22 @@ impl PartitionLog {
                 "{id}: segments overlap"
             );
         }
-        self.tail.validate(self.end);
+        // Below the log start batches may still be there, and holes be forgotten.
+        let follows = |next: Offset, at| self.holes.skip(next) == at || at <= self.start;
+        self.tail.validate(self.end, follows);
         if let Some(last) = self.segments.last() {
             let clean_end = self.tail.clean_end(self.end);
-            assert!(last.next_offset == clean_end, "{id}: gap at {clean_end}");
+            assert!(
+                follows(last.next_offset, clean_end),
+                "{id}: gap at {clean_end}"
+            );
         }
+        let within = |hole: &Hole| self.start <= hole.0 && hole.1 <= self.end;
+        assert!(
+            self.holes.entries().iter().all(within),
+            "{id}: {:?}",
+            self.holes
+        );
     }
 }
 

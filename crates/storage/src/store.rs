@@ -392,7 +392,8 @@ impl Store {
         })
     }
 
-    /// Persists that leader epochs begin at their logs' ends (R2). Serve them once the ticket is done.
+    /// Persists that leader epochs begin at their logs' ends (R2). Serve them once the ticket is done. None begins in a damaged log:
+    /// nobody knows its end, and nothing is going to be written there.
     pub fn begin_epochs(
         &mut self,
         epochs: &[(PartitionId, LeaderEpoch)],
@@ -402,7 +403,7 @@ impl Store {
         for &(partition, epoch) in epochs {
             if let Some(log) = self.logs.get_mut(&partition) {
                 let start = log.end();
-                if log.begin_epoch(epoch, start) {
+                if log.damage().is_none() && log.begin_epoch(epoch, start) {
                     starts.push(EpochStart {
                         partition,
                         epoch,

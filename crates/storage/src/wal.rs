@@ -100,6 +100,7 @@ struct Start {
     directory: DirectoryId,
     opening: u64,
     tail: Position,
+    metadata: Lsn,
     extents: Extents,
     /// The highest durable LSN that a group on disk tells, or the checkpoint.
     marked: Lsn,
@@ -122,6 +123,8 @@ pub struct Wal {
     queued_bytes: u64,
     /// Where the next group goes.
     tail: Position,
+    /// The last frame with metadata that was issued, as far as is known.
+    metadata: Lsn,
     extents: Extents,
     buffers: Buffers,
     writing: Option<Writing>,
@@ -181,6 +184,7 @@ impl Wal {
             queue: VecDeque::new(),
             queued_bytes: 0,
             tail: start.tail,
+            metadata: start.metadata,
             extents: start.extents,
             buffers: Buffers::default(),
             writing: None,
@@ -426,10 +430,14 @@ impl Wal {
                 lsn: Lsn(lsn),
             };
             queued.frame.encode(origin, &mut buffer);
+            if matches!(queued.frame, Frame::Metadata(_)) {
+                header.metadata = Lsn(lsn);
+            }
             progress.issued += 1;
             self.queued_bytes -= queued.bytes as u64;
             strict |= !queued.relaxed;
         }
+        self.metadata = header.metadata;
         header.frame_count = count as u32;
         header.frame_bytes = (buffer.len() - GROUP_HEADER_BYTES) as u32;
         // A write that is durable by itself does not make durable what was written before it.
@@ -464,7 +472,8 @@ impl Wal {
     }
 
     fn next_header(&self) -> GroupHeader {
-        GroupHeader::at(&self.tail, self.directory, self.opening, self.durable)
+        let (opening, durable) = (self.opening, self.durable);
+        GroupHeader::at(&self.tail, self.directory, opening, durable, self.metadata)
     }
 
     fn write(

@@ -11,7 +11,7 @@ use wiber_model::{
     Sequence, TimestampMs, TopicId,
 };
 use wiber_storage::frame::Frame;
-use wiber_storage::log::{AppendError, LogConfig, PartitionLog};
+use wiber_storage::log::{AppendError, LogConfig, LogState, PartitionLog};
 use wiber_storage::store::{
     Placement, Read, ReadError, ReadOutput, ShardSection, StoreOptions, Want,
 };
@@ -534,4 +534,60 @@ fn a_flipped_bit_on_disk_is_an_error_that_names_the_place() {
         Err(ReadError::Corrupt { file, position, .. }) => assert_eq!((file, position), (path, 0)),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_hole_alone_is_refused_and_stays() {
+    let mut log = PartitionLog::new(partition(0), Arc::new(small_log()));
+    for base in [0, 2, 6, 8, 12] {
+        log.replay(batch(base, 2).placed(Offset(base), EPOCH), TimestampMs(0));
+    }
+    // Lost at its end, with a header that tells how far it went.
+    log.lose_up_to(Offset(16));
+    log.advance(log.end());
+    let holes = [(4, 6), (10, 12), (14, 16)];
+    let check = |bench: &mut Bench| {
+        bench.store.validate();
+        let end = bench.store.log(partition(0)).unwrap().end().0;
+        let mut next = 0;
+        while next < end {
+            match bench.fetch(next, 1 << 20) {
+                Ok(batches) => {
+                    assert_eq!(batches[0].base_offset(), Offset(next));
+                    // All that is there, and nothing from beyond a hole.
+                    next = batches.last().unwrap().next_offset().0;
+                    assert!(next == end || holes.iter().any(|(from, _)| *from == next));
+                }
+                Err(ReadError::Lost { from, to }) => {
+                    assert!(holes.contains(&(from.0, to.0)) && from.0 <= next && next < to.0);
+                    next += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let mut bench = Bench::new(small_options(), vec![log]);
+    check(&mut bench);
+    let placed = bench.append(partition(0), batch(16, 2)).unwrap();
+    assert_eq!(placed.base_offset, Offset(16));
+    bench.all_durable();
+    check(&mut bench);
+    // The same from segments, and from the log that a checkpoint describes.
+    let state = bench.checkpoint(1).logs.remove(0);
+    check(&mut bench);
+    assert_eq!(state.holes.entries().len(), holes.len());
+    let bytes = state.encode();
+    let mut rest = bytes.clone();
+    assert_eq!(LogState::decode(&mut rest).unwrap(), state);
+    let log = PartitionLog::restore(state, Arc::new(small_log()));
+    let mut restored = Bench::new(small_options(), vec![log]);
+    restored.files = bench.files.clone();
+    check(&mut restored);
+    // A log start that comes to lie in a hole goes beyond it.
+    restored
+        .store
+        .move_start(partition(0), Offset(5), &mut restored.fx);
+    restored.settle();
+    let log = restored.store.log(partition(0)).unwrap();
+    assert_eq!((log.start(), log.holes().entries().len()), (Offset(6), 2));
 }

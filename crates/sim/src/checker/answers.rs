@@ -454,16 +454,22 @@ impl Checker {
                 self.unknown(about, place, seen)
             }
             Some(ErrorCode::CorruptMessage | ErrorCode::KafkaStorageError) => {
-                self.storage_error(about, error, scene)
+                let partition = self.partitions.get(&id).filter(|p| p.present);
+                let hole = partition.is_some_and(|p| p.is_hole(offset));
+                let excused = partition.is_none_or(|p| {
+                    hole || p.is_unreadable(offset) || (p.damaged && offset >= p.end)
+                });
+                scene.coverage.add_many(Count::HoleFetches, u64::from(hole));
+                self.storage_error(about, error, excused, scene)
             }
             _ => self.fail(about, format!("a fetch at {offset} is answered {error}")),
         }
     }
 
-    /// The broker says that its disk failed it.
-    fn storage_error(&mut self, about: About, error: &str, scene: &mut Scene<'_>) {
+    /// The broker says that its disk failed it. Flipped bits may excuse that.
+    fn storage_error(&mut self, about: About, error: &str, excused: bool, scene: &mut Scene<'_>) {
         scene.coverage.add(Count::StorageErrors);
-        if !self.excuses.flips && !self.excuses.read_errors {
+        if !excused && !self.excuses.read_errors {
             self.fail(
                 about,
                 format!("a read is answered {error}, and nothing is wrong with the disk"),
@@ -526,6 +532,7 @@ impl Checker {
             let present = self.partitions.get(&id).filter(|p| p.present);
             if let Some(partition) = present
                 && exchange.version >= FIRST_WITH_EPOCHS
+                && !partition.damaged
                 && let Some(expected) = epoch_error(asked.current_leader_epoch, partition.epoch)
             {
                 scene.coverage.add(Count::EpochsRefused);
@@ -554,11 +561,18 @@ impl Checker {
                     }
                 }
                 Some(ErrorCode::UnknownTopicOrPartition) => self.unknown(about, place, *seen),
-                // The topic went while it was looked at.
+                // The topic went while it was looked at; or epochs begin no more in the log.
                 Some(ErrorCode::FencedLeaderEpoch | ErrorCode::UnknownLeaderEpoch)
-                    if !self.partitions.get(&id).is_some_and(|p| p.present) => {}
+                    if !self
+                        .partitions
+                        .get(&id)
+                        .is_some_and(|p| p.present && !p.damaged) => {}
                 Some(ErrorCode::CorruptMessage | ErrorCode::KafkaStorageError) => {
-                    self.storage_error(about, error_name(answer.error_code), scene);
+                    let hit = self
+                        .partitions
+                        .get(&id)
+                        .is_none_or(|p| !p.unreadable.is_empty());
+                    self.storage_error(about, error_name(answer.error_code), hit, scene);
                 }
                 _ => self.fail(
                     about,
@@ -908,10 +922,9 @@ fn check_epoch_end(
     // What was appended since the request came in need not be in the answer.
     let visible_end = seen.map_or(Offset::ZERO, |seen| seen.visible_end);
     let of_epoch = |entry: &&super::Entry| entry.epoch == epoch && entry.next <= visible_end;
-    let last = partition.from(partition.start).iter().rfind(of_epoch);
+    let last = partition.readable(partition.start).rfind(of_epoch);
     let next = partition
-        .from(partition.start)
-        .iter()
+        .readable(partition.start)
         .find(|entry| entry.epoch > epoch);
     let end = Offset(answer.end_offset);
     let wrong = last.is_some_and(|last| answer.leader_epoch != epoch.0 || end < last.next)

@@ -7,11 +7,12 @@
 //! - 14: a producer's batches are in the log once, in sequence.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 
 use wiber_model::{Batch, LeaderEpoch, Offset, PartitionId, TimestampMs};
 use wiber_storage::PartitionLog;
-use wiber_storage::log::REMEMBERED_BATCHES;
+use wiber_storage::log::{ProducerEntry, REMEMBERED_BATCHES};
 
 /// A batch at its place.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Entry {
     pub timestamps: Rc<[i64]>,
     /// Producer id and epoch, first and last sequence; of an idempotent producer.
     pub producer: Option<(i64, i16, i32, i32)>,
+    /// A flipped bit cost it: it is in a hole of the log.
+    pub lost: bool,
 }
 
 /// A producer's newest batches in a log.
@@ -62,8 +65,14 @@ pub struct Partition {
     pub epoch: LeaderEpoch,
     /// The newest epoch when the broker was opened.
     pub epoch_at_open: LeaderEpoch,
-    /// Why the log takes no more, if bits were flipped; records from its end to the promised end are lost.
+    /// Whether the log takes no more, as bits were flipped; records from its end to the promised end are lost.
     pub damaged: bool,
+    /// The holes in it.
+    pub holes: Vec<(Offset, Offset)>,
+    /// Offsets that bits flipped in the write-ahead log may have cost.
+    pub hit: Vec<Range<Offset>>,
+    /// Offsets that may not be found in a segment in which a bit was flipped.
+    pub unreadable: Vec<Range<Offset>>,
     /// Whether the running broker has it.
     pub present: bool,
     contents: BTreeMap<(Offset, LeaderEpoch), u64>,
@@ -84,6 +93,9 @@ impl Partition {
             epoch: LeaderEpoch::NONE,
             epoch_at_open: LeaderEpoch::NONE,
             damaged: false,
+            holes: Vec::new(),
+            hit: Vec::new(),
+            unreadable: Vec::new(),
             present: true,
             contents: BTreeMap::new(),
             producers: BTreeMap::new(),
@@ -103,6 +115,29 @@ impl Partition {
     pub fn from(&self, offset: Offset) -> &[Entry] {
         let index = self.log.partition_point(|entry| entry.next <= offset);
         &self.log[index..]
+    }
+
+    /// The batches from the one that holds `offset` on that are not lost.
+    pub fn readable(&self, offset: Offset) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.from(offset).iter().filter(|entry| !entry.lost)
+    }
+
+    /// Whether `offset` is in a hole.
+    pub fn is_hole(&self, offset: Offset) -> bool {
+        self.holes
+            .iter()
+            .any(|(from, to)| *from <= offset && offset < *to)
+    }
+
+    /// Whether flipped bits excuse that the log has no such record.
+    fn is_hit(&self, offset: Offset) -> bool {
+        self.hit.iter().any(|range| range.contains(&offset))
+    }
+
+    /// Whether flipped bits excuse that a read finds no such record.
+    pub fn is_unreadable(&self, offset: Offset) -> bool {
+        let mut ranges = self.unreadable.iter();
+        ranges.any(|range| range.contains(&offset))
     }
 
     /// The broker appends a batch.
@@ -209,10 +244,24 @@ impl Partition {
         let end = log.end();
         self.damaged |= log.damage().is_some();
         self.present = true;
+        let missed =
+            |from: Offset, to: Offset| (from.0..to.0).map(Offset).find(|at| !self.is_hit(*at));
+        if let Some(missed) = missed(end, floor) {
+            return Err(format!(
+                "invariant 1: the log ends at {end} after recovery, and must reach {floor}; nothing happened to offset {missed}"
+            ));
+        }
         if end < floor && !self.damaged {
             return Err(format!(
-                "invariant 1: the log ends at {end} after recovery, and must reach {floor}"
+                "D8: the log ends at {end} after recovery, records up to {floor} are lost, and it goes on"
             ));
+        }
+        for (from, to) in log.holes().entries() {
+            if let Some(missed) = missed(*from, *to) {
+                return Err(format!(
+                    "invariant 1: the log has a hole from {from} to {to}, and nothing happened to offset {missed}"
+                ));
+            }
         }
         if end > self.end {
             return Err(format!(
@@ -230,12 +279,13 @@ impl Partition {
         self.log.truncate(kept);
         self.end = end;
         self.start = log.start();
+        self.holes = log.holes().entries().to_vec();
+        for entry in &mut self.log {
+            let within = |(from, to): &(Offset, Offset)| *from <= entry.base && entry.next <= *to;
+            entry.lost |= self.holes.iter().any(within);
+        }
         self.visible_end = log.visible_end();
-        self.promised_end = if self.damaged {
-            self.promised_end
-        } else {
-            floor.max(self.visible_end)
-        };
+        self.promised_end = floor.max(self.visible_end);
         let latest = log.epochs().latest();
         if latest > self.epoch {
             return Err(format!(
@@ -249,7 +299,9 @@ impl Partition {
             self.remember(&entry);
             self.log.push(entry);
         }
-        if !self.damaged {
+        if self.damaged || !self.hit.is_empty() {
+            self.adopt_producers(log);
+        } else {
             self.compare_producers(log, expire)?;
         }
         Ok(lost)
@@ -257,7 +309,7 @@ impl Partition {
 
     /// Checks that every epoch of a batch is in the broker's epoch cache, as the one that holds the batch.
     pub fn check_epochs(&self, log: &PartitionLog) -> Result<(), String> {
-        for entry in self.from(self.start) {
+        for entry in self.readable(self.start) {
             match log.epochs().end_of(entry.epoch, log.end()) {
                 Some(end) if end.epoch == entry.epoch && end.end >= entry.next => {}
                 other => {
@@ -304,13 +356,12 @@ impl Partition {
     ) -> bool {
         let gone = |entry: &&Entry| entry.base >= self.start && entry.next <= start;
         let newest = self
-            .log
-            .iter()
+            .readable(Offset::ZERO)
             .filter(gone)
             .filter_map(|e| e.timestamps.iter().max())
             .max();
         let old = retention_ms >= 0 && newest.is_none_or(|newest| now.0 - newest > retention_ms);
-        let left: u64 = self.from(start).iter().map(|entry| entry.size).sum();
+        let left: u64 = self.readable(start).map(|entry| entry.size).sum();
         let large = retention_bytes >= 0 && left >= retention_bytes as u64;
         old || large
     }
@@ -327,7 +378,7 @@ impl Partition {
     }
 
     fn records(&self, from: Offset, limit: Offset) -> impl Iterator<Item = (Offset, i64)> + '_ {
-        let all = self.from(from).iter().flat_map(|entry| {
+        let all = self.readable(from).flat_map(|entry| {
             let offsets = entry.base.0..;
             offsets.map(Offset).zip(entry.timestamps.iter().copied())
         });
@@ -343,9 +394,8 @@ impl Partition {
             return Ok(());
         }
         let same = |other: &Entry| {
-            other
-                .producer
-                .is_some_and(|o| (o.0, o.1, o.2) == (producer, epoch, first))
+            let same = |o: (i64, i16, i32, i32)| (o.0, o.1, o.2) == (producer, epoch, first);
+            !other.lost && other.producer.is_some_and(same)
         };
         if let Some(other) = self.log.iter().rev().find(|other| same(other)) {
             return Err(format!(
@@ -380,17 +430,19 @@ impl Partition {
         known.batches.push_back((first, last, entry.base));
     }
 
+    /// Takes the recovered producers for right: what was lost may have been theirs.
+    fn adopt_producers(&mut self, log: &PartitionLog) {
+        let recovered = log.producers().iter();
+        self.producers = recovered
+            .map(|(id, entry)| (id.0, Producer::of(entry)))
+            .collect();
+    }
+
     /// Compares the recovered producers with what the log holds of them. Where producers expire, a part of it is enough.
     fn compare_producers(&mut self, log: &PartitionLog, expire: bool) -> Result<(), String> {
         let rebuilt = std::mem::take(&mut self.producers);
         for (id, entry) in log.producers().iter() {
-            let batches = entry.batches.iter();
-            let recovered = Producer {
-                epoch: entry.epoch.0,
-                batches: batches
-                    .map(|b| (b.first_sequence.0, b.last_sequence.0, b.base_offset))
-                    .collect(),
-            };
+            let recovered = Producer::of(entry);
             let known = rebuilt.get(&id.0);
             let same = known.is_some_and(|known| recovered.is_of(known, expire));
             if !same {
@@ -417,6 +469,16 @@ impl Partition {
 }
 
 impl Producer {
+    fn of(entry: &ProducerEntry) -> Producer {
+        let batches = entry.batches.iter();
+        Producer {
+            epoch: entry.epoch.0,
+            batches: batches
+                .map(|b| (b.first_sequence.0, b.last_sequence.0, b.base_offset))
+                .collect(),
+        }
+    }
+
     /// Whether these are the newest batches of `known`: all of them, unless producers expire.
     fn is_of(&self, known: &Producer, expire: bool) -> bool {
         let newest = known.batches.iter().rev().zip(self.batches.iter().rev());
@@ -443,6 +505,7 @@ impl Entry {
             size: batch.size_bytes() as u64,
             timestamps,
             producer: (producer.0 >= 0).then_some(producer),
+            lost: false,
         }
     }
 }

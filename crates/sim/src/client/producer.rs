@@ -242,6 +242,7 @@ impl Producer {
         };
         let excused = partition.relaxed
             || partition.damaged
+            || !partition.holes.is_empty()
             || !partition.present
             || hands.checker.excuses.expiry;
         if !excused && partition.expects(identity.0, identity.1, first) {

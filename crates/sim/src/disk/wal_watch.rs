@@ -4,6 +4,7 @@
 //! a frame only when every frame before it is on stable storage too, as recovery follows the chain.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use wiber_model::{Lsn, Offset, PartitionId, Rng};
 use wiber_storage::frame::{FrameHeader, FrameKind, HEADER_BYTES};
@@ -23,8 +24,30 @@ struct Group {
     /// The change of the disk that wrote it.
     written: u64,
     stable: bool,
-    flipped: bool,
-    ends: Vec<(PartitionId, Offset)>,
+    /// The bytes that bits were flipped in.
+    flips: Vec<usize>,
+    frames: Vec<FrameSpan>,
+}
+
+/// A frame in its group.
+#[derive(Clone, Debug)]
+struct FrameSpan {
+    /// Its bytes within the group.
+    bytes: Range<usize>,
+    header: FrameHeader,
+}
+
+/// What a flipped bit may cost.
+#[derive(Clone, Debug, Default)]
+pub struct Cost {
+    /// Offsets of partitions that may be lost.
+    pub lost: Vec<(PartitionId, Range<Offset>)>,
+    /// Offsets of a partition that may not be found in a segment.
+    pub unreadable: Option<(PartitionId, Range<Offset>)>,
+    /// Metadata may be lost.
+    pub metadata: bool,
+    /// It may be that nobody can tell whose frames are lost.
+    pub anonymous: bool,
 }
 
 /// See the module.
@@ -72,8 +95,8 @@ impl WalWatch {
         }
         let mut position = 0;
         while let Some(group) = parse(&data[position..], change) {
-            for (partition, end) in &group.ends {
-                raise(&mut self.written_ends, *partition, *end);
+            for (partition, end) in group.ends() {
+                raise(&mut self.written_ends, partition, end);
             }
             let key = (extent, at + position as u64);
             position += group.len;
@@ -115,13 +138,13 @@ impl WalWatch {
             let others = self
                 .groups
                 .iter()
-                .filter(|(key, g)| **key != except && g.stable && !g.flipped);
+                .filter(|(key, g)| **key != except && g.stable && g.flips.is_empty());
             others.map(|(_, g)| g.durable).max().unwrap_or(0)
         };
         let flipped = self
             .groups
             .values()
-            .filter(|g| g.flipped)
+            .filter(|g| !g.flips.is_empty())
             .map(|g| g.last_lsn)
             .max()
             .unwrap_or(0);
@@ -144,8 +167,16 @@ impl WalWatch {
         if proof(key) < last_lsn.max(flipped) {
             return None;
         }
-        self.groups.get_mut(&key)?.flipped = true;
         Some((key.0, key.1, len))
+    }
+
+    /// A bit is flipped in byte `byte` of the group at a place.
+    pub fn flipped(&mut self, extent: u32, at: u64, byte: usize) -> Cost {
+        let Some(group) = self.groups.get_mut(&(extent, at)) else {
+            return Cost::default();
+        };
+        group.flips.push(byte);
+        group.cost()
     }
 
     fn settle(&mut self, key: (u32, u64)) {
@@ -156,13 +187,57 @@ impl WalWatch {
         let has_frames = group.last_lsn >= group.first_lsn;
         if has_frames && group.last_lsn > self.contiguous {
             self.ahead
-                .insert(group.first_lsn, (group.last_lsn, group.ends.clone()));
+                .insert(group.first_lsn, (group.last_lsn, group.ends().collect()));
         }
         while let Some((last_lsn, ends)) = self.ahead.remove(&(self.contiguous + 1)) {
             self.contiguous = last_lsn;
             for (partition, end) in ends {
                 raise(&mut self.durable_ends, partition, end);
             }
+        }
+    }
+}
+
+impl Group {
+    /// The ends of the batches in it.
+    fn ends(&self) -> impl Iterator<Item = (PartitionId, Offset)> + '_ {
+        self.frames.iter().filter_map(|frame| {
+            let range = frame
+                .offsets()
+                .filter(|_| frame.header.kind == FrameKind::Batch)?;
+            Some((frame.header.partition, range.end))
+        })
+    }
+
+    /// What the flipped bits in it may cost: the frame that was hit. Where several bits were, nobody can follow the frames any more.
+    fn cost(&self) -> Cost {
+        let mut cost = Cost::default();
+        let several = self.flips.len() > 1;
+        for frame in &self.frames {
+            let in_it = |byte: &usize| frame.bytes.contains(byte);
+            let in_header = |byte: &usize| in_it(byte) && byte - frame.bytes.start < HEADER_BYTES;
+            if several || self.flips.iter().any(in_it) {
+                let of = frame.header.partition;
+                cost.lost.extend(frame.offsets().map(|range| (of, range)));
+                cost.metadata |= frame.header.kind == FrameKind::Metadata;
+                cost.anonymous |= several || self.flips.iter().any(in_header);
+            }
+        }
+        cost
+    }
+}
+
+impl FrameSpan {
+    /// The offsets that are lost with it: a batch's; those that a log start had left behind, whose files may be gone.
+    fn offsets(&self) -> Option<Range<Offset>> {
+        let header = &self.header;
+        match header.kind {
+            FrameKind::Batch => {
+                let next = i64::from(header.last_offset_delta) + 1;
+                Some(header.offset..header.offset.plus(next))
+            }
+            FrameKind::LogStart => Some(Offset::ZERO..header.offset),
+            FrameKind::Epochs | FrameKind::Metadata => None,
         }
     }
 }
@@ -182,15 +257,17 @@ fn parse(data: &[u8], change: u64) -> Option<Group> {
     let u32_at = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().unwrap_or_default());
     let (opening, number, first_lsn, durable) = (u64_at(24), u64_at(32), u64_at(40), u64_at(48));
     let (frame_count, frame_bytes) = (u32_at(68), u32_at(72) as usize);
-    let mut rest = data.get(GROUP_HEADER_BYTES..GROUP_HEADER_BYTES + frame_bytes)?;
-    let mut ends = Vec::new();
+    let mut at = GROUP_HEADER_BYTES;
+    let mut frames = Vec::new();
     for lsn in first_lsn..first_lsn + u64::from(frame_count) {
-        let frame = FrameHeader::decode(rest, opening, Lsn(lsn))?;
-        if frame.kind == FrameKind::Batch {
-            let end = frame.offset.plus(i64::from(frame.last_offset_delta) + 1);
-            ends.push((frame.partition, end));
-        }
-        rest = rest.get(HEADER_BYTES + frame.body_bytes as usize..)?;
+        let header = FrameHeader::decode(data.get(at..)?, opening, Lsn(lsn))?;
+        let end = at + HEADER_BYTES + header.body_bytes as usize;
+        let bytes = at..end;
+        frames.push(FrameSpan { bytes, header });
+        at = end;
+    }
+    if at != GROUP_HEADER_BYTES + frame_bytes || at > data.len() {
+        return None;
     }
     Some(Group {
         number,
@@ -200,7 +277,7 @@ fn parse(data: &[u8], change: u64) -> Option<Group> {
         durable,
         written: change,
         stable: false,
-        flipped: false,
-        ends,
+        flips: Vec::new(),
+        frames,
     })
 }

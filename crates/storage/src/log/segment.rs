@@ -57,7 +57,7 @@ impl Segment {
         }
     }
 
-    /// Whether `batch` may still go into this segment.
+    /// Whether `batch` may still go into this segment: it follows without a gap, and the segment does not get too large, old or far.
     #[must_use]
     pub fn takes(&self, batch: &Batch, segment_bytes: u64, segment_ms: i64) -> bool {
         let size = batch.size_bytes() as u64;
@@ -67,7 +67,8 @@ impl Segment {
             .saturating_sub(self.first_timestamp.0);
         let reach = batch.last_offset().0 - self.id.base.0;
         self.bytes == 0
-            || (self.bytes + size <= segment_bytes.min(u64::from(u32::MAX))
+            || (batch.base_offset() == self.next_offset
+                && self.bytes + size <= segment_bytes.min(u64::from(u32::MAX))
                 && age_ms <= segment_ms
                 && reach <= i64::from(i32::MAX))
     }

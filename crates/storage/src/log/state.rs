@@ -5,10 +5,12 @@ use wiber_model::{
     LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId,
 };
 
-use super::{BatchEntry, Epochs, ProducerEntry, Producers, REMEMBERED_BATCHES, Segment};
+use super::{
+    BatchEntry, Epochs, Hole, Holes, ProducerEntry, Producers, REMEMBERED_BATCHES, Segment,
+};
 use crate::io::SegmentId;
 
-/// One log as of a checkpoint's cut: everything below `end` is in the segments.
+/// One log as of a checkpoint's cut: everything below `end` is in the segments, or lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogState {
     /// Whose log.
@@ -23,7 +25,9 @@ pub struct LogState {
     pub producers: Producers,
     /// The segments, with their lengths at the cut.
     pub segments: Vec<Segment>,
-    /// Why the log is damaged, if it is.
+    /// The offsets whose records are lost.
+    pub holes: Holes,
+    /// Why the log takes no more, if so.
     pub damage: Option<String>,
 }
 
@@ -36,14 +40,6 @@ pub enum StateError {
     /// A field has a value that cannot be.
     #[error("the state of a log holds an impossible {0}")]
     Impossible(&'static str),
-    /// Batches are missing.
-    #[error("the log ends at offset {end} and the next batch in the WAL starts at {next}")]
-    Gap {
-        /// Where the log ends.
-        end: Offset,
-        /// Where the batch starts.
-        next: Offset,
-    },
 }
 
 impl From<TryGetError> for StateError {
@@ -73,6 +69,11 @@ impl LogState {
         out.put_u32(self.segments.len() as u32);
         for segment in &self.segments {
             put_segment(&mut out, segment);
+        }
+        out.put_u32(self.holes.entries().len() as u32);
+        for (from, to) in self.holes.entries() {
+            out.put_i64(from.0);
+            out.put_i64(to.0);
         }
         let damage = self.damage.as_deref().unwrap_or_default();
         out.put_u32(damage.len() as u32);
@@ -110,6 +111,14 @@ impl LogState {
         for _ in 0..bytes.try_get_u32()? {
             segments.push(get_segment(bytes, id)?);
         }
+        let mut holes = Vec::new();
+        for _ in 0..bytes.try_get_u32()? {
+            holes.push((Offset(bytes.try_get_i64()?), Offset(bytes.try_get_i64()?)));
+        }
+        let beyond = |hole: &Hole| hole.0 < start || hole.1 > end;
+        let holes = Holes::from_entries(holes)
+            .filter(|holes| !holes.entries().iter().any(beyond))
+            .ok_or(StateError::Impossible("hole"))?;
         let damage_len = bytes.try_get_u32()? as usize;
         if damage_len > bytes.len() {
             return Err(StateError::Short);
@@ -126,6 +135,7 @@ impl LogState {
             epochs,
             producers,
             segments,
+            holes,
             damage: (!damage.is_empty()).then_some(damage),
         })
     }

@@ -105,7 +105,7 @@ impl Tail {
     }
 
     /// The bytes of batches from `offset` on, up to `max_bytes` (but at least one batch if `at_least_one`) and below
-    /// `limit`; `None` if `offset` is not in memory.
+    /// `limit`, none beyond a hole; `None` if `offset` is not in memory.
     #[must_use]
     pub fn read(
         &self,
@@ -116,11 +116,15 @@ impl Tail {
     ) -> Option<Vec<Bytes>> {
         let mut out = Vec::new();
         let mut bytes = 0;
+        let mut next = None;
         for batch in self.from(offset)? {
             let first = out.is_empty() && at_least_one;
-            if batch.next_offset() > limit || (!first && bytes + batch.size_bytes() > max_bytes) {
+            let hole = next.is_some_and(|next| next != batch.base_offset());
+            let beyond = batch.next_offset() > limit || hole;
+            if beyond || (!first && bytes + batch.size_bytes() > max_bytes) {
                 break;
             }
+            next = Some(batch.next_offset());
             bytes += batch.size_bytes();
             out.push(batch.bytes().clone());
         }
@@ -141,25 +145,20 @@ impl Tail {
         there.max_by_key(|b| b.max_timestamp())
     }
 
-    /// Checks that the batches are contiguous, end at `end`, and are counted right.
+    /// Checks that each batch, and `end`, follows what is before it, by `follows`, and that they are counted right.
     ///
     /// # Panics
     /// If not: a bug.
-    pub fn validate(&self, end: Offset) {
+    pub fn validate(&self, end: Offset, follows: impl Fn(Offset, Offset) -> bool) {
         assert!(self.clean <= self.batches.len());
-        assert!(
-            self.batches
-                .back()
-                .is_none_or(|last| last.next_offset() == end)
-        );
         let mut next = None;
         for batch in &self.batches {
-            assert!(
-                next.is_none_or(|next| next == batch.base_offset()),
-                "gap before {batch:?}"
-            );
+            let base = batch.base_offset();
+            let gap = next.is_some_and(|next| !follows(next, base));
+            assert!(!gap, "gap before {batch:?}");
             next = Some(batch.next_offset());
         }
+        assert!(next.is_none_or(|next| follows(next, end)), "gap at {end}");
         assert_eq!(
             self.bytes,
             self.batches.iter().map(Tail::cost_bytes).sum::<usize>()

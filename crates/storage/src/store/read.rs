@@ -74,6 +74,14 @@ pub enum ReadError {
         /// The log end.
         end: Offset,
     },
+    /// The records there were lost, when the write-ahead log was damaged (D8).
+    #[error("the records at offsets {from} to {to} are lost")]
+    Lost {
+        /// The first offset that is lost.
+        from: Offset,
+        /// The offset after the last one.
+        to: Offset,
+    },
     /// The bytes on disk are not what was written.
     #[error("{file} is damaged at byte {position}: {problem}")]
     Corrupt {
@@ -199,6 +207,9 @@ impl Store {
                         start: log.start(),
                         end: log.end(),
                     });
+                }
+                if let Some((from, to)) = log.holes().at(offset) {
+                    return Err(ReadError::Lost { from, to });
                 }
                 if offset >= limit {
                     return nothing();

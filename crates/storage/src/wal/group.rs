@@ -40,6 +40,8 @@ pub struct GroupHeader {
     pub first_lsn: Lsn,
     /// All frames up to here were durable when the group was issued.
     pub durable: Lsn,
+    /// The last frame with metadata up to the end of this group; 0 if the log has none since it was checkpointed.
+    pub metadata: Lsn,
     /// The extent that it was written to.
     pub extent: u32,
     /// The byte position that it was written to.
@@ -61,6 +63,7 @@ impl GroupHeader {
         directory: DirectoryId,
         opening: u64,
         durable: Lsn,
+        metadata: Lsn,
     ) -> GroupHeader {
         GroupHeader {
             directory,
@@ -68,6 +71,7 @@ impl GroupHeader {
             number: position.number,
             first_lsn: position.lsn,
             durable,
+            metadata,
             extent: position.extent,
             at: position.at,
             frame_count: 0,
@@ -132,6 +136,8 @@ impl GroupHeader {
         out.put_u32_le(self.frame_bytes);
         out.put_u32_le(self.next_extent.unwrap_or(0));
         out.put_u32_le(self.previous);
+        out.put_u32_le(0);
+        out.put_u64_le(self.metadata.0);
         let crc = crc32c(&bytes[..CRC_AT]);
         bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         (bytes, crc)
@@ -171,12 +177,15 @@ impl GroupHeader {
         let frame_bytes = bytes.get_u32_le();
         let next_extent = bytes.get_u32_le();
         let previous = bytes.get_u32_le();
+        bytes.advance(4);
+        let metadata = Lsn(bytes.get_u64_le());
         let header = GroupHeader {
             directory: DirectoryId(directory),
             opening,
             number,
             first_lsn,
             durable,
+            metadata,
             extent,
             at,
             frame_count,
@@ -235,6 +244,7 @@ mod tests {
             opening: 2,
             number: 40,
             first_lsn: Lsn(100),
+            metadata: Lsn(97),
             durable: Lsn(99),
             extent: 3,
             at: 8192,

@@ -25,8 +25,10 @@ pub struct Opened {
     pub wal: Wal,
     /// The frames above the checkpoint's smallest cut, in the order of their LSNs. All are durable.
     pub frames: Vec<(Lsn, Frame)>,
-    /// What is lost. Empty on a healthy disk.
+    /// What is lost, in the order of the log. Empty on a healthy disk.
     pub damage: Vec<Damage>,
+    /// Frames that groups name as the last one with metadata before their end, in order.
+    pub metadata: Vec<Lsn>,
     /// For the log of the process.
     pub report: OpenReport,
 }
@@ -108,6 +110,7 @@ pub fn open(
         directory: identity.directory,
         opening: found.report.opening,
         tail,
+        metadata: found.metadata.last().copied().unwrap_or(Lsn::ZERO),
         extents,
         marked: found.marked,
         log_bytes: found.report.bytes,
@@ -118,6 +121,7 @@ pub fn open(
         wal: Wal::new(start, options, participants),
         frames: found.frames,
         damage: found.damage,
+        metadata: found.metadata,
         report: found.report,
     })
 }
@@ -166,6 +170,7 @@ struct Range {
 struct Found {
     frames: Vec<(Lsn, Frame)>,
     damage: Vec<Damage>,
+    metadata: Vec<Lsn>,
     report: OpenReport,
     /// In the order of the log.
     live: Vec<u32>,
@@ -180,6 +185,7 @@ impl Found {
         Found {
             frames: Vec::new(),
             damage: Vec::new(),
+            metadata: Vec::new(),
             report: OpenReport::default(),
             live: vec![begin.extent],
             marked: Lsn(begin.lsn.0 - 1),
@@ -200,6 +206,9 @@ impl Found {
         if let Some(header) = group.header {
             self.report.bytes += header.group_bytes();
             self.marked = self.marked.max(header.durable);
+            if self.metadata.last() != Some(&header.metadata) {
+                self.metadata.push(header.metadata);
+            }
             while self
                 .unproven
                 .front()

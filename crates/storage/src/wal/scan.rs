@@ -28,6 +28,9 @@ use crate::{Disk, DiskError, DiskOp, FileId};
 /// Bytes read at a time.
 const READ_BYTES: u64 = 4 * 1024 * 1024;
 
+/// So many openings are tried to read the frames of a group whose header is damaged. Each writes a group, so there are few.
+const OPENINGS_TRIED_MAX: usize = 256;
+
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
 /// Where a log without a checkpoint begins.
@@ -188,7 +191,7 @@ impl<'a> Scan<'a> {
             true => None,
             false => self.find_later_group()?,
         };
-        let Some(resume) = resume else {
+        let Some(mut resume) = resume else {
             self.ended = true;
             return Ok(None);
         };
@@ -196,7 +199,12 @@ impl<'a> Scan<'a> {
         self.window = Window::default();
         let (group, next) = match self.read_group()? {
             Some(found) => found,
-            None => (self.salvage(&resume)?, resume),
+            None => {
+                // Frames behind the proof were perhaps never durable: without them the log ends there.
+                let proven = self.position.lsn.max(self.proof.next());
+                resume.lsn = resume.lsn.min(proven);
+                (self.salvage(&resume)?, resume)
+            }
         };
         self.position = next;
         Ok(Some(group))
@@ -271,7 +279,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads the frames of a group whose own header is damaged, as far as they can be found: its opening is that of the
-    /// group before or behind it.
+    /// group before or behind it, or one between.
     fn salvage(&mut self, resume: &Position) -> Result<Group, WalError> {
         let Position {
             extent,
@@ -296,12 +304,9 @@ impl<'a> Scan<'a> {
             .slice(extent, at, end.saturating_sub(at))?
             .unwrap_or_default();
         let frames = bytes.slice(GROUP_HEADER_BYTES.min(bytes.len())..);
-        let known = |opening| FrameHeader::decode(&frames, opening, lsn).is_some();
-        let opening = if known(opening) {
-            opening
-        } else {
-            resume.opening
-        };
+        let known = |opening: &u64| FrameHeader::decode(&frames, *opening, lsn).is_some();
+        let mut openings = (opening..=resume.opening).take(OPENINGS_TRIED_MAX);
+        let opening = openings.find(known).unwrap_or(opening);
         group.read_frames(&frames, opening, lsn, resume.lsn);
         if group.damage.is_empty() {
             group.lost(at, resume.lsn, 0, None);
@@ -309,10 +314,11 @@ impl<'a> Scan<'a> {
         Ok(group)
     }
 
-    /// Looks behind the present position for the group that the log goes on with.
+    /// Looks behind the present position for the group that the log goes on with, and for how far the log was durable.
     fn find_later_group(&mut self) -> Result<Option<Position>, WalError> {
         let here = self.position;
         let mut seen: Vec<(GroupHeader, u32)> = Vec::new();
+        let mut resume = None;
         for (extent, from) in self.places_behind() {
             let mut at = from;
             while let Some(blocks) = self.slice_up_to(extent, at, READ_BYTES)? {
@@ -324,15 +330,17 @@ impl<'a> Scan<'a> {
                     let Some((header, crc)) = found else {
                         continue;
                     };
-                    seen.push((header, crc));
-                    if header.proves(&here) {
-                        self.proof = self.proof.max(header.durable);
-                        return Ok(first_of_run(&seen));
+                    self.proof = self.proof.max(header.durable);
+                    if resume.is_none() {
+                        seen.push((header, crc));
+                    }
+                    if resume.is_none() && header.proves(&here) {
+                        resume = first_of_run(&seen);
                     }
                 }
             }
         }
-        Ok(None)
+        Ok(resume)
     }
 
     /// The extents and the positions in them where later groups may stand, in the order of the log.
@@ -410,17 +418,22 @@ impl Group {
                     header
                 }
                 Err(FrameError::Header) => {
-                    // Where this one ends is unknown, but the next one can be told by its checksum.
+                    // Where this one ends is unknown, but the next one can be told by its checksum. Between groups whose headers
+                    // are lost this one comes yet.
+                    let is =
+                        |at: usize, lsn| FrameHeader::decode(&rest[at..], opening, lsn).is_some();
                     let next = lsn.next();
-                    let found = (1..rest.len())
-                        .find(|&at| FrameHeader::decode(&rest[at..], opening, next).is_some());
-                    let Some(next_at) = found.filter(|_| next < end) else {
+                    let found =
+                        (1..rest.len()).find(|&at| is(at, lsn) || (next < end && is(at, next)));
+                    let Some(found) = found else {
                         self.lost(at, lsn, end.0 - lsn.0, None);
                         return;
                     };
-                    self.lost(at, lsn, 1, None);
-                    rest = rest.slice(next_at..);
-                    lsn = next;
+                    if !is(found, lsn) {
+                        self.lost(at, lsn, 1, None);
+                        lsn = next;
+                    }
+                    rest = rest.slice(found..);
                     continue;
                 }
             };

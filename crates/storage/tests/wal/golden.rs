@@ -59,10 +59,6 @@ fn frames() -> (Vec<Frame>, Frame) {
             partition,
             start: Offset(7),
         },
-        Frame::Truncate {
-            partition,
-            end: Offset(42),
-        },
     ];
     (shard, Frame::Metadata(Bytes::from_static(b"metadata")))
 }
@@ -115,7 +111,7 @@ fn the_stored_files_are_read() {
     let mut disk = stored();
     assert_eq!(Identity::read(&mut disk), Ok(Some(identity())));
     let checkpoint = Checkpoint::read(&mut disk).unwrap().unwrap();
-    assert_eq!((checkpoint.id, checkpoint.smallest_cut()), (1, Lsn(4)));
+    assert_eq!((checkpoint.id, checkpoint.smallest_cut()), (1, Lsn(3)));
     let participants: Vec<Participant> = checkpoint
         .sections
         .iter()
@@ -136,7 +132,7 @@ fn the_stored_files_are_read() {
     assert_eq!(
         kinds,
         [
-            (4, None),
+            (3, None),
             (1, None),
             (1, None),
             (0, Some(2)),
@@ -145,14 +141,14 @@ fn the_stored_files_are_read() {
         ]
     );
     let relaxed: Vec<bool> = found.iter().map(|(_, header, _)| header.relaxed).collect();
-    assert_eq!(relaxed, [false, false, false, false, true, false, false]);
+    assert_eq!(relaxed, [false, false, false, true, false, false]);
     let found: Vec<Frame> = found.into_iter().map(|(.., frame)| frame).collect();
     let all = [shard, vec![controller; 3]].concat();
     assert_eq!(found, all);
 
     let recovered = Driver::on(disk, OPTIONS).1;
     let lsns: Vec<u64> = recovered.frames.iter().map(|(lsn, _)| lsn.0).collect();
-    assert_eq!(lsns, [5, 6, 7]);
+    assert_eq!(lsns, [4, 5, 6]);
     assert!(recovered.damage.is_empty());
 }
 

@@ -5,6 +5,7 @@ mod damage;
 mod disk;
 mod driver;
 mod golden;
+mod loss;
 mod machine;
 mod world;
 
