@@ -153,8 +153,8 @@ struct RunOps {
 enum Purpose {
     Run(PartitionId),
     Read(PendingRead),
-    CheckpointSync,
-    CheckpointDirectories,
+    CheckpointSync(u64),
+    CheckpointDirectories(u64),
     Delete(Vec<FileId>),
 }
 
@@ -522,8 +522,10 @@ impl Store {
             None => {}
             Some(Purpose::Run(partition)) => self.run_op_done(now, partition, result, fx),
             Some(Purpose::Read(read)) => self.read_done(read, result, fx),
-            Some(Purpose::CheckpointSync) => self.checkpoint_synced(result, fx),
-            Some(Purpose::CheckpointDirectories) => self.checkpoint_directories_synced(result, fx),
+            Some(Purpose::CheckpointSync(id)) => self.checkpoint_synced(id, result, fx),
+            Some(Purpose::CheckpointDirectories(id)) => {
+                self.checkpoint_directories_synced(id, result, fx);
+            }
             Some(Purpose::Delete(files)) if result.is_ok() => {
                 for file in files {
                     self.deleting.remove(&file);

@@ -591,3 +591,70 @@ fn a_hole_alone_is_refused_and_stays() {
     let log = restored.store.log(partition(0)).unwrap();
     assert_eq!((log.start(), log.holes().entries().len()), (Offset(6), 2));
 }
+
+/// The files that an operation syncs: their contents, or their directory entries.
+fn synced(op: &DiskOp, directories: bool) -> Option<Vec<FileId>> {
+    match op {
+        DiskOp::Sync { files } if !directories => Some(files.clone()),
+        DiskOp::SyncDirectories { files } if directories => Some(files.clone()),
+        _ => None,
+    }
+}
+
+#[test]
+fn syncs_of_a_checkpoint_that_was_given_up_do_not_count_for_the_next() {
+    for directories in [false, true] {
+        let mut bench = Bench::small(small_log());
+        for i in 0..10 {
+            bench.append(partition(0), batch(i, 2)).unwrap();
+        }
+        bench.all_durable();
+        bench.store.begin_checkpoint(1, &mut bench.fx);
+        let mut held = None;
+        while held.is_none() {
+            for effect in std::mem::take(&mut bench.fx) {
+                match effect {
+                    StoreEffect::Disk { token, op } if synced(&op, directories).is_some() => {
+                        held = Some((token, synced(&op, directories).unwrap()));
+                    }
+                    StoreEffect::Disk { token, op } => {
+                        let result = bench.perform(op);
+                        bench
+                            .store
+                            .disk_done(bench.now, token, result, &mut bench.fx);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let (token, files) = held.unwrap();
+        bench.store.abandon_checkpoint();
+        bench.store.begin_checkpoint(2, &mut bench.fx);
+        let mut answers = Vec::new();
+        bench
+            .store
+            .disk_done(bench.now, token, Ok(Bytes::new()), &mut answers);
+        assert!(answers.is_empty(), "the old sync says nothing: {answers:?}");
+        // Before the second checkpoint reports, all that the first one was syncing is synced again.
+        let mut again = Vec::new();
+        while bench.sections.is_empty() {
+            for effect in std::mem::take(&mut bench.fx) {
+                match effect {
+                    StoreEffect::Disk { token, op } => {
+                        again.extend(synced(&op, directories).into_iter().flatten());
+                        let result = bench.perform(op);
+                        bench
+                            .store
+                            .disk_done(bench.now, token, result, &mut bench.fx);
+                    }
+                    StoreEffect::Section { bytes, .. } => bench.sections.push(bytes),
+                    _ => {}
+                }
+            }
+        }
+        assert!(
+            files.iter().all(|file| again.contains(file)),
+            "{files:?}: {again:?}"
+        );
+    }
+}

@@ -1,6 +1,8 @@
 //! A shard's part in a checkpoint: cut, write out, sync, report.
 //!
-//! Invariant: the section holds each log as of the cut; what was appended after it is in none of its fields.
+//! Invariants:
+//! - The section holds each log as of the cut; what was appended after it is in none of its fields.
+//! - A file is known as unsynced until a sync of it that the present checkpoint began has ended.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +11,7 @@ use wiber_model::PartitionId;
 use wiber_model::mutant::{self, Mutant};
 
 use super::{Purpose, ShardSection, Store, StoreEffect};
-use crate::io::{DiskOp, DiskResult};
+use crate::io::{DiskOp, DiskResult, FileId};
 
 /// A checkpoint under way.
 #[derive(Debug)]
@@ -18,6 +20,9 @@ pub(super) struct CheckpointRun {
     /// Logs whose tails are not written up to the cut yet.
     pub(super) waiting: BTreeSet<PartitionId>,
     logs: Vec<Bytes>,
+    /// Files whose contents, and then files whose directory entries, are being synced.
+    syncing: BTreeSet<FileId>,
+    linking: BTreeSet<FileId>,
     stage: Stage,
 }
 
@@ -48,6 +53,8 @@ impl Store {
             id,
             waiting,
             logs,
+            syncing: BTreeSet::new(),
+            linking: BTreeSet::new(),
             stage: Stage::Writing,
         });
         for partition in partitions {
@@ -68,6 +75,9 @@ impl Store {
         let Some(checkpoint) = self.checkpoint.take() else {
             return;
         };
+        // Syncs under way say nothing to the next checkpoint.
+        self.unsynced.extend(checkpoint.syncing);
+        self.unlinked.extend(checkpoint.linking);
         for partition in checkpoint.waiting {
             if let Some(log) = self.logs.get_mut(&partition) {
                 log.drop_cut();
@@ -118,38 +128,54 @@ impl Store {
             return;
         }
         checkpoint.stage = Stage::Syncing;
-        let files: Vec<_> = std::mem::take(&mut self.unsynced).into_iter().collect();
+        checkpoint.syncing = std::mem::take(&mut self.unsynced);
+        let files: Vec<_> = checkpoint.syncing.iter().copied().collect();
         if files.is_empty() || mutant::active(Mutant::FreeWalBeforeSegmentSync) {
             self.sync_directories(fx);
         } else {
-            self.operate(Purpose::CheckpointSync, DiskOp::Sync { files }, fx);
+            let purpose = Purpose::CheckpointSync(checkpoint.id);
+            self.operate(purpose, DiskOp::Sync { files }, fx);
         }
     }
 
-    pub(super) fn checkpoint_synced(&mut self, result: DiskResult, fx: &mut Vec<StoreEffect>) {
+    pub(super) fn checkpoint_synced(
+        &mut self,
+        id: u64,
+        result: DiskResult,
+        fx: &mut Vec<StoreEffect>,
+    ) {
         match result {
-            Ok(_) => self.sync_directories(fx),
+            Ok(_) if self.is_syncing(id) => self.sync_directories(fx),
+            Ok(_) => {}
             Err(error) => fx.push(StoreEffect::Fatal(format!("cannot sync segments: {error}"))),
         }
     }
 
+    /// The contents are synced.
     fn sync_directories(&mut self, fx: &mut Vec<StoreEffect>) {
-        let files: Vec<_> = std::mem::take(&mut self.unlinked).into_iter().collect();
+        let Some(checkpoint) = &mut self.checkpoint else {
+            return;
+        };
+        checkpoint.syncing.clear();
+        checkpoint.linking = std::mem::take(&mut self.unlinked);
+        let files: Vec<_> = checkpoint.linking.iter().copied().collect();
         if files.is_empty() || mutant::active(Mutant::SkipDirectorySync) {
             self.report(fx);
         } else {
-            let op = DiskOp::SyncDirectories { files };
-            self.operate(Purpose::CheckpointDirectories, op, fx);
+            let purpose = Purpose::CheckpointDirectories(checkpoint.id);
+            self.operate(purpose, DiskOp::SyncDirectories { files }, fx);
         }
     }
 
     pub(super) fn checkpoint_directories_synced(
         &mut self,
+        id: u64,
         result: DiskResult,
         fx: &mut Vec<StoreEffect>,
     ) {
         match result {
-            Ok(_) => self.report(fx),
+            Ok(_) if self.is_syncing(id) => self.report(fx),
+            Ok(_) => {}
             Err(error) => {
                 fx.push(StoreEffect::Fatal(format!(
                     "cannot sync directories of segments: {error}"
@@ -158,11 +184,18 @@ impl Store {
         }
     }
 
+    /// Whether it is this checkpoint that waits for its syncs, and not one that was given up.
+    fn is_syncing(&self, id: u64) -> bool {
+        let checkpoint = self.checkpoint.as_ref();
+        checkpoint.is_some_and(|it| it.id == id && it.stage == Stage::Syncing)
+    }
+
     fn report(&mut self, fx: &mut Vec<StoreEffect>) {
         if let Some(checkpoint) = &mut self.checkpoint
             && checkpoint.stage == Stage::Syncing
         {
             checkpoint.stage = Stage::Reported;
+            checkpoint.linking.clear();
             let waiting = self.doomed.iter().map(|(_, file)| *file);
             let doomed: Vec<_> = waiting.chain(self.deleting.iter().copied()).collect();
             fx.push(StoreEffect::Section {
