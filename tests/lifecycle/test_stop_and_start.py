@@ -30,6 +30,7 @@ from wire import FETCH, Connection
 
 NOTHING_TO_RECOVER = re.compile(r"nothing (had )?to (be )?recover", re.IGNORECASE)
 LONGEST_WAIT_MS = 60_000
+LOADED_PARTITIONS = 6
 
 
 @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT], ids=lambda value: value.name)
@@ -138,4 +139,26 @@ def test_a_consumer_lives_through_a_restart(start_broker: StartBroker, topic: st
         (broker.stop if number % 2 else broker.kill)()
         broker.start()
     consumer.close()
+    broker.stop()
+
+
+@pytest.mark.wiber_only("Kafka has no such line in its log")
+@pytest.mark.timeout(300)
+def test_nothing_is_left_to_recover(start_broker: StartBroker, topic: str) -> None:
+    """Stopped while compressed batches are checked and sent between shards: each next start replays nothing."""
+    broker = start_broker(listen=f"127.0.0.1:{restart_port()}", arguments=["--shards", "3"])
+    # Each batch is large enough to be checked by a worker.
+    settings = {"compression_type": "zstd", "batch_size": 1_000_000, "linger_ms": 5, "value_bytes": 20_000}
+    loads = []
+    for number in range(3):
+        create_topic(broker.address, f"{topic}-{number}", partitions=LOADED_PARTITIONS)
+        loads.append(Load(broker.address, f"{topic}-{number}", partitions=LOADED_PARTITIONS, **settings))
+    for _ in range(10):
+        for load in loads:
+            load.wait_for_more(100)
+        broker.stop()
+        broker.start()
+        assert NOTHING_TO_RECOVER.search(broker.log()), broker.log_tail()
+    for load in loads:
+        load.stop()
     broker.stop()

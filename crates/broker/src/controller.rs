@@ -2,6 +2,8 @@
 //!
 //! Invariant: a command is answered only when its records have reached every shard and the epochs that began with them are
 //! durable; so a client that got its answer finds the topic everywhere.
+//!
+//! Invariant: the log is told to close when no machine will append to it any more, so the last checkpoint covers everything.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -35,6 +37,8 @@ pub struct ControllerMachine {
     durable: u64,
     /// The broker is to stop, once what was begun is done.
     closing: bool,
+    /// How many shards have said that they are done.
+    quiet: usize,
     effects: Vec<ControllerEffect>,
 }
 
@@ -56,6 +60,7 @@ impl ControllerMachine {
             appended: 0,
             durable: 0,
             closing: false,
+            quiet: 0,
             effects: Vec::new(),
         }
     }
@@ -81,6 +86,7 @@ impl ControllerMachine {
                     self.applied[usize::from(shard)] = offset;
                 }
             }
+            Message::Quiet => self.quiet += 1,
             Message::Durable { frames } => {
                 self.durable = frames;
                 self.drive(ControllerEvent::Durable { frames });
@@ -135,14 +141,11 @@ impl ControllerMachine {
                 }
                 ControllerEffect::Publish { offset, records } => {
                     self.published = offset;
-                    for shard in 0..self.applied.len() as u16 {
-                        let records = records.clone();
-                        let message = Message::Metadata { offset, records };
-                        fx.push(Effect::Send {
-                            to: Address::Shard(shard),
-                            message,
-                        });
-                    }
+                    let metadata = || Message::Metadata {
+                        offset,
+                        records: records.clone(),
+                    };
+                    self.tell_shards(metadata, fx);
                 }
                 ControllerEffect::Reply { id, result } => {
                     self.replies.push_back((self.published, id, result));
@@ -165,8 +168,9 @@ impl ControllerMachine {
                 fx.push(Effect::Send { to, message });
             }
         }
-        if self.closing && self.appended == self.durable {
-            // What the last checkpoint does not cover would be there to recover.
+        // Shards append when metadata reach them, and what the last checkpoint does not cover would be there to recover.
+        let settled = self.appended == self.durable && everywhere == self.published;
+        if self.closing && settled && self.quiet == self.applied.len() {
             self.closing = false;
             let message = Message::Close;
             fx.push(Effect::Send {
@@ -180,14 +184,17 @@ impl ControllerMachine {
 impl ControllerMachine {
     /// The registration has reached every shard: let requests begin.
     fn serve(&self, fx: &mut Vec<Effect>) {
+        self.tell_shards(|| Message::Serve, fx);
+        fx.push(Effect::Ready);
+    }
+
+    fn tell_shards(&self, message: impl Fn() -> Message, fx: &mut Vec<Effect>) {
         for shard in 0..self.applied.len() as u16 {
-            let message = Message::Serve;
             fx.push(Effect::Send {
                 to: Address::Shard(shard),
-                message,
+                message: message(),
             });
         }
-        fx.push(Effect::Ready);
     }
 }
 
@@ -202,7 +209,10 @@ impl Machine for ControllerMachine {
         }
         match event {
             Event::Message { from, message } => self.message(from, message, fx),
-            Event::Shutdown => self.closing = true,
+            Event::Shutdown if !self.closing => {
+                self.closing = true;
+                self.tell_shards(|| Message::Quiesce, fx);
+            }
             _ => {}
         }
         self.settle(fx);

@@ -82,7 +82,8 @@ pub enum Event {
     },
     /// The time that the machine asked to be woken at has come. One that comes early or twice does no harm.
     Timer,
-    /// To the controller: stop in good order. [`Effect::Stopped`] follows.
+    /// To the controller: stop in good order. Requests that were begun are finished, others are not begun;
+    /// [`Effect::Stopped`] follows.
     Shutdown,
 }
 

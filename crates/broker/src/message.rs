@@ -101,6 +101,11 @@ pub enum Message {
     },
     /// From the controller to every shard, once: the broker is registered, and every shard has its new leader epochs on disk.
     Serve,
+    /// From the controller to every shard, once: the broker stops. No request begins any more.
+    Quiesce,
+    /// To the controller, once, after [`Message::Quiesce`]: nothing that was begun will append any more, and all that the shard
+    /// appended is durable.
+    Quiet,
     /// To the controller: the shard has applied the metadata up to here, and the epochs that began are durable.
     MetadataApplied {
         /// The offset.

@@ -8,6 +8,7 @@
 //! - A connection's requests are handled in order; while one waits for validation the next ones wait behind it, so that no
 //!   append overtakes another.
 //! - Every request that was begun is in `pending` until it is answered or its connection is gone.
+//! - A shard that said that it is quiet appends nothing any more.
 
 mod connection;
 mod owner;
@@ -28,7 +29,7 @@ use wiber_storage::{Store, StoreEffect};
 use crate::handlers::{self, Work};
 use crate::job::{Job, JobOutput};
 use crate::machine::{Address, ConnectionId, Effect, Event, JobToken, Machine};
-use crate::message::{Ask, Message, RequestId};
+use crate::message::{Answer, Ask, Message, RequestId};
 use crate::options::BrokerOptions;
 use crate::sessions::Sessions;
 use crate::topic_config::TopicConfig;
@@ -75,6 +76,9 @@ pub struct Shard {
     pub(crate) storage: Vec<StoreEffect>,
     /// Whether requests may begin: not before this start's leader epochs are durable on every shard (R2).
     serving: bool,
+    /// Appends that owners were asked for and have not answered, also those that nobody waits for any more.
+    appends_asked: usize,
+    stopping: Stopping,
     sweep: Sweep,
     store_wake: Monotonic,
     wake: Monotonic,
@@ -85,6 +89,16 @@ pub struct Shard {
 enum JobFor {
     Front(RequestId),
     Owner(u64),
+}
+
+/// How far the end of the broker has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stopping {
+    No,
+    /// No request begins any more; what was begun is finished.
+    Quiescing,
+    /// Nothing will be appended any more.
+    Quiet,
 }
 
 /// Where the retention sweep is.
@@ -133,6 +147,8 @@ impl Shard {
             inbox: VecDeque::new(),
             storage: Vec::new(),
             serving: false,
+            appends_asked: 0,
+            stopping: Stopping::No,
             sweep,
             store_wake: Monotonic::NEVER,
             wake: Monotonic::NEVER,
@@ -207,6 +223,9 @@ impl Shard {
 
     /// Asks the owner of some partitions.
     pub(crate) fn ask(&mut self, to: Address, request: RequestId, ask: Ask, fx: &mut Vec<Effect>) {
+        if matches!(ask, Ask::Append { .. }) {
+            self.appends_asked += 1;
+        }
         self.send(to, Message::Ask { request, ask }, fx);
     }
 
@@ -403,7 +422,7 @@ impl Shard {
 
     /// Begins the requests of a connection that nothing holds back.
     fn pump(&mut self, now: Now, connection: ConnectionId, fx: &mut Vec<Effect>) {
-        if !self.serving {
+        if !self.serving || self.stopping != Stopping::No {
             return;
         }
         while let Some(frame) = self
@@ -449,6 +468,9 @@ impl Shard {
         match message {
             Message::Ask { request, ask } => self.answer_ask(now, from, request, ask, fx),
             Message::Answer { request, answer } => {
+                if matches!(answer, Answer::Appended(_)) {
+                    self.appends_asked -= 1;
+                }
                 handlers::answered(self, now, request, answer, fx);
             }
             Message::CommandDone { request, result } => {
@@ -457,6 +479,12 @@ impl Shard {
             Message::Serve => {
                 self.serving = true;
                 self.owner.ready.extend(self.connections.keys());
+            }
+            Message::Quiesce => {
+                self.stopping = Stopping::Quiescing;
+                self.sweep.next = Monotonic::NEVER;
+                // Answers that were held back to slow producers down.
+                self.acknowledge(fx);
             }
             Message::Metadata { offset, records } => self.apply(offset, &records, fx),
             Message::Durable { frames } => {
@@ -484,6 +512,7 @@ impl Shard {
             | Message::Close
             | Message::Closed { .. }
             | Message::Command { .. }
+            | Message::Quiet
             | Message::MetadataApplied { .. } => {
                 unreachable!(
                     "a message for another machine came to shard {}",
@@ -656,6 +685,10 @@ impl Shard {
                 break;
             }
         }
+        if self.stopping == Stopping::Quiescing && self.has_settled() {
+            self.stopping = Stopping::Quiet;
+            self.send(Address::Controller, Message::Quiet, fx);
+        }
         let first = self
             .deadlines
             .first()
@@ -665,6 +698,14 @@ impl Shard {
             self.wake = wake;
             fx.push(Effect::WakeAt(wake));
         }
+    }
+
+    /// Whether all that was begun has appended what it will, and that is durable. Metadata are the controller's to wait for.
+    fn has_settled(&self) -> bool {
+        let validates = |receiver: &JobFor| matches!(receiver, JobFor::Front(_));
+        self.appends_asked == 0
+            && !self.jobs.values().any(validates)
+            && self.store.is_done(self.store.ticket())
     }
 
     fn storage_effect(&mut self, effect: StoreEffect, fx: &mut Vec<Effect>) {

@@ -9,7 +9,7 @@ use wiber_protocol::ErrorCode;
 use wiber_storage::log::PartitionLog;
 use wiber_storage::store::{Placement, Read, ReadError, ReadId, ReadOutput, Ticket, Want};
 
-use super::{JobFor, Shard};
+use super::{JobFor, Shard, Stopping};
 use crate::errors;
 use crate::job::{Job, JobOutput};
 use crate::machine::{Address, ConnectionId, Effect};
@@ -171,7 +171,7 @@ impl Shard {
     /// Answers the appends whose tickets are done. While tails cannot be written out as fast as they come, answers wait:
     /// producers, who have only so much in flight, slow down to what the disk takes, and memory stays bounded.
     pub(super) fn answer_appends(&mut self, fx: &mut Vec<Effect>) {
-        if self.store.is_behind() {
+        if self.store.is_behind() && self.stopping == Stopping::No {
             return;
         }
         for strict in [true, false] {
