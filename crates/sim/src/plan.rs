@@ -147,6 +147,8 @@ pub struct Plan {
     pub pauses_us: (u64, u64),
 }
 
+/// So often is a broker started on a disk that is full to the last byte.
+const SIEGE_STARTS_MAX: u64 = 12;
 const KIB: u64 = 1024;
 
 impl Plan {
@@ -226,6 +228,18 @@ fn incidents(rng: &mut Rng, steps: u64, faults: FaultSet) -> Vec<(u64, Incident)
     add(rng, Fault::Stall, 8, &|rng| {
         Incident::Stall(rng.below(20_000_000))
     });
+    if faults.has(Fault::Full) && rng.one_in(2) {
+        // Not a byte is left, and the broker is started again and again.
+        let mut at = rng.below(steps);
+        incidents.push((at, Incident::SpaceLeft(0)));
+        for _ in 0..rng.below(SIEGE_STARTS_MAX) {
+            at += rng.range(1..200);
+            incidents.push((
+                at,
+                Incident::Crash(pick(rng, &[Crash::Kill, Crash::PowerLoss])),
+            ));
+        }
+    }
     incidents.sort_by_key(|(at, _)| *at);
     incidents
 }

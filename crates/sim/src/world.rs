@@ -41,6 +41,8 @@ const STEPS_BETWEEN_LOOKS: u64 = 16;
 const IDLE_DOUBLINGS_MAX: u32 = 6;
 /// The longest that a client rests, in nanoseconds.
 const PAUSE_MAX_NS: u64 = 20_000_000;
+/// A broker that was opened serves within so long, in nanoseconds, on the slowest of disks.
+const READY_WITHIN_NS: u64 = 60_000_000_000;
 /// A broker that cannot be opened because the disk fails gets a healthy disk after so many tries.
 const OPENS_BEFORE_HEALING: u32 = 20;
 
@@ -144,6 +146,10 @@ pub struct World<'a> {
     running: Option<Running>,
     /// The directory was opened to the end at least once.
     initialised: bool,
+    /// When the broker was opened last.
+    begun_ns: u64,
+    /// The write-ahead log found no space for an extent, or a checkpoint, since.
+    log_found_no_space: bool,
     opens_failed: u32,
     ended: Option<Ending>,
     links: Links,
@@ -217,6 +223,8 @@ impl<'a> World<'a> {
             disk,
             running: None,
             initialised: false,
+            begun_ns: 0,
+            log_found_no_space: false,
             opens_failed: 0,
             ended: None,
             links: Links::new(verifier + 1),
@@ -255,10 +263,25 @@ impl<'a> World<'a> {
             if !of_the_past {
                 self.happen(next.number, next.item);
             }
+            self.check_that_it_serves();
             let complaints = std::mem::take(&mut self.disk.complaints);
             for complaint in complaints {
                 self.checker.fail(About::Disk, complaint);
             }
+        }
+    }
+
+    /// Whatever fails, a broker that was opened serves after a while, unless so many starts on a full disk came before that the room
+    /// that the log keeps for them is used up.
+    fn check_that_it_serves(&mut self) {
+        let waited_ns = self.now_ns - self.begun_ns;
+        let serves = self.checker.ready || self.running.as_ref().is_none_or(|it| it.stopping);
+        if !serves && waited_ns > READY_WITHIN_NS && !self.log_found_no_space {
+            let what = format!(
+                "the broker was opened {} ms ago and does not serve",
+                waited_ns / 1_000_000
+            );
+            self.checker.fail(About::Broker, what);
         }
     }
 
@@ -270,7 +293,9 @@ impl<'a> World<'a> {
             Item::Event(to, event) => self.step(to, *event),
             Item::DiskDone(to, token, op) => {
                 let result = self.disk.finish(op, &mut self.coverage);
-                self.checker.excuses.space |= result == Err(DiskError::NoSpace);
+                let no_space = result == Err(DiskError::NoSpace);
+                self.checker.excuses.space |= no_space;
+                self.log_found_no_space |= no_space && to == Address::Disk;
                 self.story.tell(About::Disk, || match &result {
                     Ok(bytes) => format!("operation {op} ends: {} bytes", bytes.len()),
                     Err(error) => format!("operation {op} fails: {error}"),
@@ -576,6 +601,8 @@ impl<'a> World<'a> {
         self.checker
             .recovered(&broker, lossy, self.disk.wal(), &mut self.coverage);
         self.initialised = true;
+        self.begun_ns = self.now_ns;
+        self.log_found_no_space = false;
         self.opens_failed = 0;
         if self.running_shards_before() != Some(shards) {
             self.coverage.add(Count::ShardsChanged);
