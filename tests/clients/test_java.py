@@ -15,6 +15,8 @@ DEADLINE_S = 240
 
 SCENARIOS = re.findall(r'ALL\.put\("([a-z-]+)"(?! \+)', (HERE / "Scenarios.java").read_text())
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+LOGGER = "org.slf4j.simpleLogger"
+SESSIONS = "org.apache.kafka.clients.FetchSessionHandler"
 
 
 def java_classes(directory: Path) -> str:
@@ -26,12 +28,19 @@ def java_classes(directory: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def outcomes(broker: BrokerProcess, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Runs every scenario in one JVM: the line that each one printed, by name."""
+def run(broker: BrokerProcess, tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """Runs every scenario in one JVM; the client's warnings, and all that it finds odd of sessions, are logged."""
     class_path = java_classes(tmp_path_factory.mktemp("java"))
-    java = ["java", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", class_path, "Scenarios"]
+    levels = [f"-D{LOGGER}.defaultLogLevel=warn", f"-D{LOGGER}.log.{SESSIONS}=info"]
+    java = ["java", "-Xmx512m", *levels, "-cp", class_path, "Scenarios"]
     run = subprocess.run([*java, broker.address], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     print(run.stdout, run.stderr, sep="\n")
+    return run
+
+
+@pytest.fixture(scope="module")
+def outcomes(run: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """The line that each scenario printed, by name."""
     lines = re.findall(r"^(?:PASS|FAIL) (\S+) .*$", run.stdout, re.MULTILINE)
     return dict(zip(lines, [line for line in run.stdout.splitlines() if line[:5] in ("PASS ", "FAIL ")], strict=True))
 
@@ -42,6 +51,12 @@ def test_scenario(outcomes: dict[str, str], scenario: str) -> None:
     """The scenario passed."""
     outcome = outcomes.get(scenario, f"{scenario} printed no outcome")
     assert outcome.startswith("PASS"), outcome
+
+
+def test_fetch_sessions_are_sound(run: subprocess.CompletedProcess[str], outcomes: dict[str, str]) -> None:
+    """No answer of a session lacked a partition or had one too many: the client says so and begins another session."""
+    assert outcomes["fetch-session"].startswith("PASS")
+    assert [line for line in run.stderr.splitlines() if SESSIONS in line] == []
 
 
 def test_no_scenario_was_forgotten(outcomes: dict[str, str]) -> None:

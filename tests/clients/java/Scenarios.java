@@ -57,6 +57,7 @@ public final class Scenarios {
     ALL.put("beginning-and-end-offsets", Scenarios::beginningAndEndOffsets);
     ALL.put("seek", Scenarios::seek);
     ALL.put("fetch-session", Scenarios::fetchSession);
+    ALL.put("assign-and-close", Scenarios::assignAndClose);
     ALL.put("long-poll", Scenarios::longPoll);
     ALL.put("admin-topics", Scenarios::adminTopics);
     ALL.put("admin-errors", Scenarios::adminErrors);
@@ -328,6 +329,35 @@ public final class Scenarios {
       }
     }
     checkEquals(expected, got, "values by partition");
+  }
+
+  /** Partitions of two topics come and go; consumers are closed in the middle of a long poll. */
+  private void assignAndClose(String topic) throws Exception {
+    create(topic, 5);
+    create(topic + "-b", 3);
+    List<TopicPartition> one = IntStream.range(0, 5).mapToObj(each -> new TopicPartition(topic, each)).collect(Collectors.toList());
+    List<TopicPartition> other = IntStream.range(0, 3).mapToObj(each -> new TopicPartition(topic + "-b", each)).collect(Collectors.toList());
+    List<TopicPartition> both = new ArrayList<>(one);
+    both.addAll(other);
+    try (KafkaProducer<byte[], byte[]> producer = producer(Map.of())) {
+      for (TopicPartition partition : both) {
+        producer.send(new ProducerRecord<>(partition.topic(), partition.partition(), null, bytes("x")));
+      }
+    }
+    for (int round = 0; round < 5; round++) {
+      try (KafkaConsumer<byte[], byte[]> consumer = consumer(Map.of())) {
+        for (List<TopicPartition> partitions : List.of(one, one.subList(0, 2), other, both)) {
+          consumer.assign(partitions);
+          consumer.seekToBeginning(partitions);
+          poll(consumer, partitions.size());
+        }
+        consumer.pause(one);
+        checkEquals(0, consumer.poll(Duration.ofMillis(50)).count(), "records after the end");
+        consumer.assign(one.subList(0, 1 + round % 3));
+        consumer.seekToEnd(consumer.assignment());
+        consumer.poll(Duration.ofMillis(50));
+      }
+    }
   }
 
   private void longPoll(String topic) throws Exception {
