@@ -34,6 +34,9 @@ pub use section::ShardSection;
 
 /// A partition with this much to write gets a run of its own, in bytes.
 const RUN_TARGET_BYTES: usize = 1024 * 1024;
+/// Once there is too much unwritten, this part of the budget is freed at once: many short runs then cost one waking of those
+/// who write them.
+const RELIEF_PARTS: usize = 16;
 /// How long a write that failed for want of space waits before it is tried again.
 const FULL_RETRY_MS: i64 = 500;
 
@@ -53,9 +56,9 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
         StoreOptions {
-            dirty_bytes_max: 12 * 1024 * 1024,
-            behind_bytes: 20 * 1024 * 1024,
-            tail_bytes_max: 20 * 1024 * 1024,
+            dirty_bytes_max: 16 * 1024 * 1024,
+            behind_bytes: 8 * 1024 * 1024,
+            tail_bytes_max: 24 * 1024 * 1024,
             index_cache_bytes_max: 4 * 1024 * 1024,
         }
     }
@@ -580,9 +583,14 @@ impl Store {
 
     /// Writes tails out, the longest waiting first, until what is neither written nor being written fits the budget.
     fn relieve(&mut self, fx: &mut Vec<StoreEffect>) {
+        let budget = self.options.dirty_bytes_max;
+        if self.dirty_bytes - self.writing_bytes <= budget {
+            return;
+        }
         let most = self.dirty.len();
         for _ in 0..most {
-            if self.full || self.dirty_bytes - self.writing_bytes <= self.options.dirty_bytes_max {
+            let left = budget - budget / RELIEF_PARTS;
+            if self.full || self.dirty_bytes - self.writing_bytes <= left {
                 break;
             }
             let Some(partition) = self.dirty.pop_front() else {

@@ -16,8 +16,9 @@ const TOPIC_ID_VERSION: i16 = 13;
 /// The first Fetch version whose answer names leaders, and the first that says where they are (KIP-951).
 const LEADERS_VERSION: i16 = 12;
 const ENDPOINTS_VERSION: i16 = 16;
-/// The most bytes of one answer, whatever the client asks for; Kafka's `fetch.max.bytes`.
-const FETCH_BYTES_MAX: usize = 55 * 1024 * 1024;
+/// The most bytes of one answer, whatever the client asks for, as Kafka's `fetch.max.bytes`; less than its default, because an
+/// answer is held in memory here.
+const FETCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A Fetch under way.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ pub(super) fn begin(
     let follower = body.replica_id >= 0 || body.replica_state.replica_id >= 0;
     let (min_bytes, max_bytes) = (
         body.min_bytes.max(0) as usize,
-        body.max_bytes.max(0) as usize,
+        (body.max_bytes.max(0) as usize).min(FETCH_BYTES_MAX),
     );
     let deadline = now.monotonic.plus_ms(i64::from(body.max_wait_ms));
     let read_committed = body.isolation_level == 1;
@@ -80,7 +81,7 @@ pub(super) fn begin(
         read_committed,
         // As in Kafka, nobody waits for more than may be given.
         min_bytes: min_bytes.min(max_bytes),
-        max_bytes: max_bytes.min(FETCH_BYTES_MAX),
+        max_bytes,
         deadline,
         parts: Vec::with_capacity(plan.partitions.len()),
         left: 0,

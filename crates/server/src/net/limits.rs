@@ -38,7 +38,7 @@ impl Default for Limits {
             connections_max: 10_000,
             requests_max_bytes: 256 * 1024 * 1024,
             unanswered_max: 64,
-            unanswered_max_bytes: 32 * 1024 * 1024,
+            unanswered_max_bytes: 8 * 1024 * 1024,
             unsent_max_bytes: 4 * 1024 * 1024,
             stalled: Duration::from_secs(60),
             idle: Duration::from_secs(600),
