@@ -537,6 +537,37 @@ fn a_flipped_bit_on_disk_is_an_error_that_names_the_place() {
 }
 
 #[test]
+fn a_damaged_batch_in_a_segment_alone_is_refused() {
+    let sparse = LogConfig {
+        index_interval_bytes: 1 << 20,
+        ..small_log()
+    };
+    let mut bench = Bench::small(sparse);
+    for i in 0..100 {
+        bench.append(partition(0), batch(i, 2)).unwrap();
+    }
+    bench.all_durable();
+    bench.checkpoint(1);
+    let (file, contents) = bench.files.iter_mut().next().unwrap();
+    assert!(matches!(file, FileId::Segment(_)));
+    // The fourth batch; somewhere in its records.
+    let size = Batch::split_from(&mut Bytes::copy_from_slice(contents))
+        .unwrap()
+        .size_bytes();
+    contents[4 * size - 1] ^= 1;
+    let before = bench.fetch(0, 1 << 20).unwrap();
+    assert_eq!(before.last().unwrap().next_offset(), Offset(6));
+    for lost in [6, 7] {
+        let refused = bench.fetch(lost, 1 << 20);
+        assert!(
+            matches!(refused, Err(ReadError::Corrupt { position, .. }) if position == 3 * size as u64)
+        );
+    }
+    let behind = bench.fetch(8, 1 << 20).unwrap();
+    assert_eq!(behind[0].base_offset(), Offset(8));
+}
+
+#[test]
 fn a_hole_alone_is_refused_and_stays() {
     let mut log = PartitionLog::new(partition(0), Arc::new(small_log()));
     for base in [0, 2, 6, 8, 12] {

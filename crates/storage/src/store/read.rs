@@ -507,8 +507,9 @@ fn place_in(entries: &[IndexEntry], read: &PendingRead) -> BatchPlace {
     }
 }
 
-/// Looks through the batches in `bytes`, which start at `place`. Every one of them is checked, also those that are passed
-/// over: by its checksum, and by its place and epoch, which the checksum does not cover.
+/// Looks through the batches in `bytes`, which start at `place`. Each is checked: by its place and epoch, and by its checksum,
+/// which covers neither. A damaged one ends what is served before it. It does not keep a reader from what lies behind it, if
+/// its header still leads there: what is read is checked by a checksum of its own, and by its offset.
 fn scan(
     read: &PendingRead,
     epochs: &Epochs,
@@ -521,15 +522,25 @@ fn scan(
     let mut missing = HEADER_BYTES;
     let more = loop {
         let at = next;
-        let batch = match Batch::split_from(&mut rest) {
+        let split = Batch::split_from(&mut rest);
+        let checked = split.and_then(|batch| {
+            check_place(&batch, at.offset, epochs)?;
+            let passed_over =
+                matches!(read.want, Want::Batches { offset, .. } if batch.next_offset() <= offset);
+            if !passed_over {
+                batch.check_crc()?;
+            }
+            Ok(batch)
+        });
+        let batch = match checked {
             Ok(batch) => batch,
             Err(BatchError::Truncated { needed, .. }) => {
                 missing = needed;
                 break true;
             }
+            Err(_) if taken.is_some() => break false,
             Err(error) => return Err((at.position, error)),
         };
-        check(&batch, at.offset, epochs).map_err(|error| (at.position, error))?;
         let start = (at.position - place.position) as usize;
         let size = batch.size_bytes();
         next = BatchPlace {
@@ -577,8 +588,8 @@ fn scan(
     })
 }
 
-/// Whether a batch is the one that was written at `offset`.
-fn check(batch: &Batch, offset: Offset, epochs: &Epochs) -> Result<(), BatchError> {
+/// Whether a batch says that it is the one that was written at `offset`.
+fn check_place(batch: &Batch, offset: Offset, epochs: &Epochs) -> Result<(), BatchError> {
     if batch.base_offset() != offset {
         return Err(BatchError::Header(
             "its base offset does not continue the log",
@@ -590,7 +601,7 @@ fn check(batch: &Batch, offset: Offset, epochs: &Epochs) -> Result<(), BatchErro
             "its leader epoch is not that of its offset",
         ));
     }
-    batch.check_crc()
+    Ok(())
 }
 
 /// Segment indexes in memory, the longest unused going first.
