@@ -481,7 +481,6 @@ impl<'a> World<'a> {
             return;
         };
         running.stopping = true;
-        running.appended_while_stopping |= running.appends_under_way > 0;
         self.story
             .tell(About::Broker, || "is asked to stop".to_owned());
         if !clients_stay {

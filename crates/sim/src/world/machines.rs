@@ -32,10 +32,6 @@ pub(super) struct Running {
     arrivals: BTreeMap<(Option<Address>, Address), u64>,
     /// It was asked to stop.
     pub stopping: bool,
-    /// Frames were appended since, or on their way then.
-    pub appended_while_stopping: bool,
-    /// Appends that the disk's machine has not got yet.
-    pub appends_under_way: usize,
     /// What the disk said at the end: whether a checkpoint covers everything.
     checkpointed: bool,
     effects: Vec<Effect>,
@@ -51,8 +47,6 @@ impl Running {
             stalled: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             stopping: false,
-            appended_while_stopping: false,
-            appends_under_way: 0,
             checkpointed: false,
             effects: Vec::new(),
         }
@@ -121,13 +115,6 @@ impl World<'_> {
             return;
         };
         self.steps += 1;
-        if let Event::Message {
-            message: Message::Append { .. },
-            ..
-        } = event
-        {
-            running.appends_under_way -= 1;
-        }
         let mut effects = std::mem::take(&mut running.effects);
         if let Some(machine) = running.machine(to) {
             machine.step(now, event, &mut effects);
@@ -199,10 +186,6 @@ impl World<'_> {
     fn send(&mut self, from: Address, to: Address, message: Message) {
         if let Some(running) = &mut self.running {
             match &message {
-                Message::Append { .. } => {
-                    running.appends_under_way += 1;
-                    running.appended_while_stopping |= running.stopping;
-                }
                 Message::Checkpointed { checkpoint } if to == Address::Controller => {
                     self.coverage.add(Count::Checkpoints);
                     self.story.tell(About::Broker, || {
@@ -255,7 +238,7 @@ impl World<'_> {
                 "the broker stopped, and nobody asked for that",
             );
         }
-        let clean = running.checkpointed && !running.appended_while_stopping;
+        let clean = running.checkpointed;
         let power_loss = self.rng.one_in(2);
         self.end(Ending::Stopped { clean, power_loss });
     }
