@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
+    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -162,4 +163,11 @@ def delete_topic(address: str, topic: str) -> None:
     """Deletes a topic."""
     admin = AdminClient({"bootstrap.servers": address})  # Held until the answer: without it, the call is cancelled.
     (done,) = admin.delete_topics([topic]).values()
+    done.result(DEADLINE_S)
+
+
+def delete_records(address: str, topic: str, partition: int = 0) -> None:
+    """Deletes all records of a partition."""
+    admin = AdminClient({"bootstrap.servers": address})
+    (done,) = admin.delete_records([TopicPartition(topic, partition, OFFSET_END)]).values()
     done.result(DEADLINE_S)

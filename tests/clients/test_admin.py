@@ -1,7 +1,7 @@
 """confluent-kafka's admin client: topics are created, listed, described, deleted; Kafka's errors where refused."""
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from broker_process import BrokerProcess, wait_until
@@ -150,6 +150,23 @@ def test_a_topic_created_again_is_another(broker: BrokerProcess, admin: AdminCli
         delete_topic(broker.address, topic)
         wait_until(lambda: topic not in topics(admin), DEADLINE_S, "the deleted topic is no longer listed")
     assert len(set(ids)) == 3
+
+
+def test_delete_records(broker: BrokerProcess, admin: AdminClient, topic: str) -> None:
+    """Records before an offset are gone for consumers; beyond the end there is nothing to delete."""
+    create(admin, NewTopic(topic, 2, 1))
+    for partition in (0, 1):
+        produce_all(broker.address, topic, [Record(b"%d" % number) for number in range(100)], partition=partition)
+    wanted = [TopicPartition(topic, 0, 42), TopicPartition(topic, 1, OFFSET_END)]
+    lows = {at.partition: done.result(DEADLINE_S).low_watermark for at, done in admin.delete_records(wanted).items()}
+    assert lows == {0: 42, 1: 100}
+    got = consume_all(broker.address, topic)
+    assert [(message.offset(), message.value()) for message in got] == [(it, b"%d" % it) for it in range(42, 100)]
+    assert consume_all(broker.address, topic, 1) == []
+    assert produce_all(broker.address, topic, [Record(b"new")], partition=1) == [100]
+    assert [message.value() for message in consume_all(broker.address, topic, 1)] == [b"new"]
+    (refused,) = admin.delete_records([TopicPartition(topic, 0, 101)]).values()
+    assert refused.exception(DEADLINE_S).args[0].code() == KafkaError.OFFSET_OUT_OF_RANGE
 
 
 def test_three_hundred_partitions(broker: BrokerProcess, admin: AdminClient, topic: str) -> None:

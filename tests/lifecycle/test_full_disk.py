@@ -15,6 +15,7 @@ from clients.librdkafka import (
     Record,
     consume_all,
     create_topic,
+    delete_records,
     delete_topic,
     produce,
     produce_all,
@@ -112,9 +113,14 @@ def test_full_disk(start_broker: StartBroker, small_disk: SmallDisk, tmp_path: P
         got = {message.offset(): message.value() for message in consume_all(broker.address, topic)}
         assert {offset: got.get(offset) for offset in kept} == kept
 
-    def make_room(number: int) -> None:
-        """Deletes a topic, after which others are written to again."""
-        delete_topic(broker.address, f"{topic}-ballast-{number}")
+    def make_room(number: int, *, keep_topic: bool = False) -> None:
+        """Deletes a topic, or its records, after which others are written to again."""
+        ballast = f"{topic}-ballast-{number}"
+        if keep_topic:
+            delete_records(broker.address, ballast)
+            assert consume_all(broker.address, ballast) == []
+        else:
+            delete_topic(broker.address, ballast)
         values = [source.randbytes(RECORD_BYTES) for _ in range(BALLAST_RECORDS // 10)]
         produce_all(broker.address, f"{topic}-new-{number}", map(Record, values), message_timeout_ms=20_000)
         got = [message.value() for message in consume_all(broker.address, f"{topic}-new-{number}")]
@@ -123,7 +129,7 @@ def test_full_disk(start_broker: StartBroker, small_disk: SmallDisk, tmp_path: P
     assert fill() * RECORD_BYTES > DISK_BYTES / 8, "the disk was called full too early"
     check()
     assert re.search("no space|disk is full|out of space", broker.log()), "the log says nothing of the full disk"
-    make_room(1)
+    make_room(1, keep_topic=True)
     fill()
     check()
     broker.stop()

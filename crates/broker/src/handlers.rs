@@ -5,6 +5,7 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod fetch;
 mod find_coordinator;
@@ -36,6 +37,7 @@ pub(crate) enum Work {
     ListOffsets(list_offsets::ListOffsets),
     OffsetForLeaderEpoch(offset_for_leader_epoch::EpochEnds),
     CreateTopics(create_topics::CreateTopics),
+    DeleteRecords(delete_records::DeleteRecords),
     DeleteTopics(delete_topics::DeleteTopics),
     Metadata(metadata::Metadata),
     InitProducerId,
@@ -51,6 +53,7 @@ const SERVED: &[ApiKey] = &[
     ApiKey::ApiVersions,
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
+    ApiKey::DeleteRecords,
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
 ];
@@ -90,6 +93,7 @@ pub(crate) fn begin(
         }
         ApiKey::Metadata => metadata::begin(shard, request, frame.version, decode(frame)?, fx),
         ApiKey::CreateTopics => create_topics::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::DeleteRecords => delete_records::begin(shard, request, &decode(frame)?, fx),
         ApiKey::DeleteTopics => {
             delete_topics::begin(shard, request, frame.version, decode(frame)?, fx)
         }
@@ -133,6 +137,9 @@ pub(crate) fn answered(
         }
         (Work::OffsetForLeaderEpoch(work), Answer::EpochEnds(answers)) => {
             offset_for_leader_epoch::answered(shard, request, work, answers, fx);
+        }
+        (Work::DeleteRecords(work), Answer::RecordsDeleted(answers)) => {
+            delete_records::answered(shard, request, work, answers, fx);
         }
         (work, answer) => unreachable!("{answer:?} does not answer {work:?}"),
     }

@@ -135,6 +135,11 @@ pub enum Ask {
         /// Each with its partition.
         batches: Vec<(usize, PartitionId, Batch)>,
     },
+    /// Move the starts of logs up.
+    DeleteRecords {
+        /// Each with the offset where its log is to begin; the high watermark if there is none.
+        parts: Vec<(usize, PartitionId, Option<Offset>)>,
+    },
     /// Read batches.
     Fetch {
         /// Where and how much, in the order in which the budget is spent.
@@ -205,6 +210,8 @@ pub enum OffsetSpec {
 pub enum Answer {
     /// Every batch has its fate, and those that were appended are as durable as their topics demand.
     Appended(Vec<(usize, AppendAnswer)>),
+    /// Where the logs begin now, which is durable.
+    RecordsDeleted(Vec<(usize, DeletionAnswer)>),
     /// Reads of these partitions.
     Fetched(Vec<(usize, FetchAnswer)>),
     /// The visible end of this partition went beyond the offset.
@@ -217,6 +224,9 @@ pub enum Answer {
 
 /// Where an epoch ended: the largest known epoch that is not above it, and the offset after its last record.
 pub type EpochEndAnswer = Result<(LeaderEpoch, Offset), ErrorCode>;
+
+/// Where a log begins, once records of it were deleted.
+pub type DeletionAnswer = Result<Offset, ErrorCode>;
 
 /// What became of a batch.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -76,7 +76,8 @@ pub struct Shard {
     pub(crate) storage: Vec<StoreEffect>,
     /// Whether requests may begin: not before this start's leader epochs are durable on every shard (R2).
     serving: bool,
-    /// Appends that owners were asked for and have not answered, also those that nobody waits for any more.
+    /// Appends and deletions of records that owners were asked for and have not answered, also those that nobody waits for any
+    /// more.
     appends_asked: usize,
     stopping: Stopping,
     sweep: Sweep,
@@ -223,7 +224,7 @@ impl Shard {
 
     /// Asks the owner of some partitions.
     pub(crate) fn ask(&mut self, to: Address, request: RequestId, ask: Ask, fx: &mut Vec<Effect>) {
-        if matches!(ask, Ask::Append { .. }) {
+        if matches!(ask, Ask::Append { .. } | Ask::DeleteRecords { .. }) {
             self.appends_asked += 1;
         }
         self.send(to, Message::Ask { request, ask }, fx);
@@ -468,7 +469,7 @@ impl Shard {
         match message {
             Message::Ask { request, ask } => self.answer_ask(now, from, request, ask, fx),
             Message::Answer { request, answer } => {
-                if matches!(answer, Answer::Appended(_)) {
+                if matches!(answer, Answer::Appended(_) | Answer::RecordsDeleted(_)) {
                     self.appends_asked -= 1;
                 }
                 handlers::answered(self, now, request, answer, fx);

@@ -13,7 +13,9 @@ import java.util.concurrent.Future;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.DeleteRecordsResult;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -25,6 +27,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.errors.InvalidPartitionsException;
 import org.apache.kafka.common.errors.InvalidReplicationFactorException;
+import org.apache.kafka.common.errors.OffsetOutOfRangeException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
@@ -61,6 +64,7 @@ public final class Scenarios {
     ALL.put("long-poll", Scenarios::longPoll);
     ALL.put("admin-topics", Scenarios::adminTopics);
     ALL.put("admin-errors", Scenarios::adminErrors);
+    ALL.put("delete-records", Scenarios::deleteRecords);
     ALL.put("admin-cluster", Scenarios::adminCluster);
     ALL.put("recreated-topic", Scenarios::recreatedTopic);
   }
@@ -417,6 +421,29 @@ public final class Scenarios {
       refused(InvalidReplicationFactorException.class, () -> admin.createTopics(List.of(new NewTopic(topic + "-b", 1, (short) 2))).all().get());
       refused(UnknownTopicOrPartitionException.class, () -> admin.deleteTopics(List.of(topic + "-c")).all().get());
       refused(UnknownTopicOrPartitionException.class, () -> admin.describeTopics(List.of(topic + "-d")).allTopicNames().get());
+    }
+  }
+
+  private void deleteRecords(String topic) throws Exception {
+    create(topic, 1);
+    TopicPartition partition = new TopicPartition(topic, 0);
+    try (Admin admin = admin();
+        KafkaProducer<byte[], byte[]> producer = producer(Map.of());
+        KafkaConsumer<byte[], byte[]> consumer = consumer(Map.of())) {
+      for (int number = 0; number < 20; number++) {
+        producer.send(new ProducerRecord<>(topic, 0, null, bytes("" + number)));
+      }
+      producer.flush();
+      consumer.assign(List.of(partition));
+      checkEquals(0L, consumer.beginningOffsets(List.of(partition), DEADLINE).get(partition), "beginning before");
+      for (long before : new long[] {7, -1}) {
+        long start = before < 0 ? 20 : before;
+        DeleteRecordsResult result = admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(before)));
+        checkEquals(start, result.lowWatermarks().get(partition).get().lowWatermark(), "low watermark");
+        checkEquals(start, consumer.beginningOffsets(List.of(partition), DEADLINE).get(partition), "beginning after");
+      }
+      checkEquals(20L, consumer.endOffsets(List.of(partition), DEADLINE).get(partition), "end after");
+      refused(OffsetOutOfRangeException.class, () -> admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(21))).all().get());
     }
   }
 

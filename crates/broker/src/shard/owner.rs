@@ -25,7 +25,7 @@ pub(super) struct Owner {
     pub ready: VecDeque<ConnectionId>,
     /// Metadata that is applied once a ticket is done.
     pub applied: VecDeque<(MetadataOffset, Ticket)>,
-    /// Appends that are answered once a ticket is done: synced ones, then those of relaxed topics alone.
+    /// What is answered once a ticket is done: what must be synced, then appends to relaxed topics alone.
     strict: VecDeque<Acknowledgement>,
     relaxed: VecDeque<Acknowledgement>,
     fetches: BTreeMap<u64, FetchUnderWay>,
@@ -40,7 +40,7 @@ struct Acknowledgement {
     ticket: Ticket,
     to: Address,
     request: RequestId,
-    answers: Vec<(usize, AppendAnswer)>,
+    answer: Answer,
 }
 
 #[derive(Debug)]
@@ -91,6 +91,7 @@ impl Shard {
     ) {
         match ask {
             Ask::Append { batches } => self.append(now, from, request, batches, fx),
+            Ask::DeleteRecords { parts } => self.delete_records(from, request, parts, fx),
             Ask::Fetch {
                 parts,
                 budget_bytes,
@@ -163,7 +164,41 @@ impl Shard {
             ticket,
             to: from,
             request,
-            answers,
+            answer: Answer::Appended(answers),
+        });
+        self.answer_appends(fx);
+    }
+
+    /// Moves log starts up. That needs no room but a frame's, for which the log keeps some: it is how a full disk gets space.
+    fn delete_records(
+        &mut self,
+        from: Address,
+        request: RequestId,
+        parts: Vec<(usize, PartitionId, Option<Offset>)>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let mut answers = Vec::with_capacity(parts.len());
+        for (part, partition, up_to) in parts {
+            let start = self.led(partition, LeaderEpoch::NONE).and_then(|log| {
+                let up_to = up_to.unwrap_or(log.visible_end());
+                if (Offset::ZERO..=log.visible_end()).contains(&up_to) {
+                    Ok(up_to)
+                } else {
+                    Err(ErrorCode::OffsetOutOfRange)
+                }
+            });
+            let result = start.map(|start| {
+                self.store.move_start(partition, start, &mut self.storage);
+                // It was there already, or a hole lies behind the offset.
+                self.store.log(partition).map_or(start, PartitionLog::start)
+            });
+            answers.push((part, result));
+        }
+        self.owner.strict.push_back(Acknowledgement {
+            ticket: self.store.ticket(),
+            to: from,
+            request,
+            answer: Answer::RecordsDeleted(answers),
         });
         self.answer_appends(fx);
     }
@@ -184,7 +219,7 @@ impl Shard {
                 let Some(done) = queue.pop_front_if(|ack| self.store.is_done(ack.ticket)) else {
                     break;
                 };
-                self.answer(done.to, done.request, Answer::Appended(done.answers), fx);
+                self.answer(done.to, done.request, done.answer, fx);
             }
         }
     }
