@@ -2,7 +2,7 @@
 
 import pytest
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, NewPartitions, NewTopic
 
 from broker_process import BrokerProcess, wait_until
 from clients.librdkafka import (
@@ -169,6 +169,37 @@ def test_delete_records(broker: BrokerProcess, admin: AdminClient, topic: str) -
     assert refused.exception(DEADLINE_S).args[0].code() == KafkaError.OFFSET_OUT_OF_RANGE
 
 
+def code_of_partitions(admin: AdminClient, more: NewPartitions) -> int:
+    """The error code with which more partitions are refused."""
+    (done,) = admin.create_partitions([more]).values()
+    return done.exception(DEADLINE_S).args[0].code()
+
+
+def test_create_partitions(broker: BrokerProcess, admin: AdminClient, topic: str) -> None:
+    """A topic grows, and its new partitions are written and read; what is no growth is refused."""
+    create(admin, NewTopic(topic, 1, 1))
+    (node,) = admin.list_topics(timeout=DEADLINE_S).brokers
+    produce_all(broker.address, topic, [Record(b"old")])
+    (dry,) = admin.create_partitions([NewPartitions(topic, 3)], validate_only=True).values()
+    dry.result(DEADLINE_S)
+    assert code_of_partitions(admin, NewPartitions(topic, 1)) == KafkaError.INVALID_PARTITIONS
+    (done,) = admin.create_partitions([NewPartitions(topic, 3, replica_assignment=[[node], [node]])]).values()
+    done.result(DEADLINE_S)
+    wait_until(
+        lambda: len(admin.list_topics(topic, DEADLINE_S).topics[topic].partitions) == 3,
+        DEADLINE_S,
+        "the topic has three partitions",
+    )
+    for partition in (1, 2):
+        assert produce_all(broker.address, topic, [Record(b"new")], partition=partition, enable_idempotence=True) == [0]
+        assert [message.value() for message in consume_all(broker.address, topic, partition)] == [b"new"]
+    assert [message.value() for message in consume_all(broker.address, topic)] == [b"old"]
+    assert code_of_partitions(admin, NewPartitions(topic, 2)) == KafkaError.INVALID_PARTITIONS
+    elsewhere = NewPartitions(topic, 4, replica_assignment=[[node + 77]])
+    assert code_of_partitions(admin, elsewhere) == KafkaError.INVALID_REPLICA_ASSIGNMENT
+    assert code_of_partitions(admin, NewPartitions(f"{topic}-unknown", 2)) == KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
 def test_three_hundred_partitions(broker: BrokerProcess, admin: AdminClient, topic: str) -> None:
     """A wide topic is created in one request, written at both ends and deleted."""
     create(admin, NewTopic(topic, 300, 1))
@@ -177,3 +208,23 @@ def test_three_hundred_partitions(broker: BrokerProcess, admin: AdminClient, top
         assert len(consume_all(broker.address, topic, partition)) == 1
     delete_topic(broker.address, topic)
     wait_until(lambda: topic not in topics(admin), DEADLINE_S, "the deleted topic is no longer listed")
+
+
+def test_describe_configs(admin: AdminClient, topic: str) -> None:
+    """The settings of a topic and of the broker are told, with where they come from; an unknown topic is an error."""
+    create(admin, NewTopic(topic, 1, 1, config={"retention.ms": "1234567"}))
+    (node,) = admin.list_topics(timeout=DEADLINE_S).brokers
+    names = [(ConfigResource.Type.TOPIC, topic), (ConfigResource.Type.BROKER, str(node))]
+    wanted = [ConfigResource(kind, name) for kind, name in names]
+    asked = admin.describe_configs(wanted)
+    of_topic, of_broker = (asked[each].result(DEADLINE_S) for each in wanted)
+    assert of_topic["retention.ms"].value == "1234567"
+    assert of_topic["retention.ms"].source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+    assert of_topic["segment.bytes"].is_default
+    assert of_topic["segment.bytes"].source == ConfigSource.DEFAULT_CONFIG.value
+    assert list(of_topic["segment.bytes"].synonyms) == ["log.segment.bytes"]
+    assert of_broker["num.partitions"].value == "1"
+    assert of_broker["num.partitions"].is_read_only
+    assert not any(entry.is_sensitive for entry in of_topic.values())
+    (unknown,) = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, f"{topic}-unknown")]).values()
+    assert unknown.exception(DEADLINE_S).args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART

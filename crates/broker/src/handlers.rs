@@ -7,6 +7,7 @@ mod api_versions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
+mod describe_configs;
 mod fetch;
 mod find_coordinator;
 pub(crate) mod init_producer_id;
@@ -56,6 +57,7 @@ const SERVED: &[ApiKey] = &[
     ApiKey::DeleteRecords,
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
+    ApiKey::DescribeConfigs,
 ];
 
 /// The APIs that are served, with their versions.
@@ -102,6 +104,7 @@ pub(crate) fn begin(
         ApiKey::OffsetForLeaderEpoch => {
             offset_for_leader_epoch::begin(shard, request, &decode(frame)?, fx)
         }
+        ApiKey::DescribeConfigs => describe_configs::begin(shard, request, &decode(frame)?, fx),
         _ => unreachable!("{} is in the list of what is served", frame.key),
     }
     Ok(())

@@ -9,6 +9,7 @@
 //! - A consumer sees nothing at or beyond the high watermark, which is read once per fetch (R14).
 //! - Nothing is decoded, allocated or kept that a named limit does not bound (D9).
 
+mod broker_config;
 mod controller;
 mod disk;
 mod errors;

@@ -2,152 +2,21 @@
 //!
 //! Names, bounds and defaults are Kafka's (`TopicConfig`, `LogConfig`); `wiber.durability` is ours (S6).
 
+mod keys;
+mod kind;
+
+use std::collections::BTreeMap;
+
 use wiber_model::batch::TimestampType;
-use wiber_model::limit::{DEFAULT_MAX_MESSAGE_BYTES, MAX_BATCH_BYTES};
+use wiber_model::limit::DEFAULT_MAX_MESSAGE_BYTES;
 use wiber_storage::LogConfig;
 use wiber_storage::validate::Rules;
 
+pub(crate) use keys::{Effect, KEYS, Key};
+pub(crate) use kind::{INT_MAX, Kind};
+
 /// The topic key for durability: `synced` or `relaxed`.
 pub const DURABILITY: &str = "wiber.durability";
-
-/// What a key may be set to.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    /// A whole number within bounds.
-    Number(i64, i64),
-    /// A number from 0 to 1.
-    Ratio,
-    /// One of some words.
-    Word(&'static [&'static str]),
-    /// `true` or `false`.
-    Flag,
-    /// Any list.
-    List,
-}
-
-/// Whether a key does something here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Effect {
-    Served,
-    /// A valid setting of Kafka that has no effect in Wiber: taken, with a warning.
-    None,
-}
-
-const INT_MAX: i64 = i32::MAX as i64;
-const LONG_MAX: i64 = i64::MAX;
-
-/// Each key once.
-const KEYS: &[(&str, Kind, Effect)] = &[
-    ("cleanup.policy", Kind::Word(&["delete"]), Effect::Served),
-    (
-        "compression.type",
-        Kind::Word(&["producer"]),
-        Effect::Served,
-    ),
-    (
-        "delete.retention.ms",
-        Kind::Number(0, LONG_MAX),
-        Effect::None,
-    ),
-    (
-        "file.delete.delay.ms",
-        Kind::Number(0, LONG_MAX),
-        Effect::None,
-    ),
-    ("flush.messages", Kind::Number(1, LONG_MAX), Effect::None),
-    ("flush.ms", Kind::Number(0, LONG_MAX), Effect::None),
-    (
-        "follower.replication.throttled.replicas",
-        Kind::List,
-        Effect::None,
-    ),
-    (
-        "index.interval.bytes",
-        Kind::Number(0, INT_MAX),
-        Effect::Served,
-    ),
-    (
-        "leader.replication.throttled.replicas",
-        Kind::List,
-        Effect::None,
-    ),
-    (
-        "local.retention.bytes",
-        Kind::Number(-2, LONG_MAX),
-        Effect::None,
-    ),
-    (
-        "local.retention.ms",
-        Kind::Number(-2, LONG_MAX),
-        Effect::None,
-    ),
-    (
-        "max.compaction.lag.ms",
-        Kind::Number(1, LONG_MAX),
-        Effect::None,
-    ),
-    (
-        "max.message.bytes",
-        Kind::Number(0, MAX_BATCH_BYTES as i64),
-        Effect::Served,
-    ),
-    (
-        "message.timestamp.after.max.ms",
-        Kind::Number(0, LONG_MAX),
-        Effect::Served,
-    ),
-    (
-        "message.timestamp.before.max.ms",
-        Kind::Number(0, LONG_MAX),
-        Effect::Served,
-    ),
-    (
-        "message.timestamp.type",
-        Kind::Word(&["CreateTime", "LogAppendTime"]),
-        Effect::Served,
-    ),
-    ("min.cleanable.dirty.ratio", Kind::Ratio, Effect::None),
-    (
-        "min.compaction.lag.ms",
-        Kind::Number(0, LONG_MAX),
-        Effect::None,
-    ),
-    (
-        "min.insync.replicas",
-        Kind::Number(1, INT_MAX),
-        Effect::None,
-    ),
-    ("preallocate", Kind::Flag, Effect::None),
-    (
-        "remote.storage.enable",
-        Kind::Word(&["false"]),
-        Effect::None,
-    ),
-    (
-        "retention.bytes",
-        Kind::Number(-1, LONG_MAX),
-        Effect::Served,
-    ),
-    ("retention.ms", Kind::Number(-1, LONG_MAX), Effect::Served),
-    (
-        "segment.bytes",
-        Kind::Number(1024 * 1024, INT_MAX),
-        Effect::Served,
-    ),
-    (
-        "segment.index.bytes",
-        Kind::Number(4, INT_MAX),
-        Effect::None,
-    ),
-    ("segment.jitter.ms", Kind::Number(0, LONG_MAX), Effect::None),
-    ("segment.ms", Kind::Number(1, LONG_MAX), Effect::Served),
-    ("unclean.leader.election.enable", Kind::Flag, Effect::None),
-    (
-        DURABILITY,
-        Kind::Word(&["synced", "relaxed"]),
-        Effect::Served,
-    ),
-];
 
 /// What a topic's settings come to.
 #[derive(Clone, Debug)]
@@ -156,41 +25,55 @@ pub(crate) struct TopicConfig {
     rules: Rules,
 }
 
+/// The setting of that name.
+pub(crate) fn key(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
 /// Checks one setting.
 ///
 /// # Errors
 /// In words: the key, what it was set to, and what it may be.
-pub(crate) fn check(key: &str, value: &str) -> Result<(), String> {
-    let Some((_, kind, effect)) = KEYS.iter().find(|(name, _, _)| *name == key) else {
-        return Err(format!("Unknown topic config name: {key}"));
+pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
+    let Some(key) = key(name) else {
+        return Err(format!("Unknown topic config name: {name}"));
     };
-    let refuse = |legal: String| {
-        Err(format!(
-            "Invalid value {value} for configuration {key}: {legal}"
-        ))
-    };
-    match kind {
-        Kind::Number(least, most) => match value.trim().parse::<i64>() {
-            Ok(number) if (*least..=*most).contains(&number) => {}
-            Ok(_) => return refuse(format!("must be from {least} to {most}")),
-            Err(_) => return refuse("must be a whole number".to_owned()),
-        },
-        Kind::Ratio => match value.trim().parse::<f64>() {
-            Ok(ratio) if (0.0..=1.0).contains(&ratio) => {}
-            _ => return refuse("must be a number from 0 to 1".to_owned()),
-        },
-        Kind::Word(words) if !words.contains(&value.trim()) => {
-            return refuse(format!("must be one of: {}", words.join(", ")));
-        }
-        Kind::Flag if !["true", "false"].contains(&value.trim()) => {
-            return refuse("must be true or false".to_owned());
-        }
-        Kind::Word(_) | Kind::Flag | Kind::List => {}
+    key.kind
+        .parse(value)
+        .map_err(|legal| format!("Invalid value {value} for configuration {name}: {legal}"))?;
+    Ok(())
+}
+
+/// Checks all settings of a topic, each and together.
+///
+/// # Errors
+/// In words: the first that cannot be.
+pub(crate) fn check_all(settings: &BTreeMap<String, String>) -> Result<(), String> {
+    for (name, value) in settings {
+        check(name, value)?;
     }
-    if *effect == Effect::None {
-        tracing::warn!("topic config {key}={value} is taken and has no effect in Wiber");
+    let number = |name: &str| {
+        let set = settings.get(name).map(String::as_str);
+        set.or_else(|| key(name).map(|key| key.default))
+            .and_then(|value| value.trim().parse::<i64>().ok())
+    };
+    if let (Some(min), Some(max)) = (
+        number("min.compaction.lag.ms"),
+        number("max.compaction.lag.ms"),
+    ) && min > max
+    {
+        return Err(format!(
+            "conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})"
+        ));
     }
     Ok(())
+}
+
+/// Warns of a setting that is taken and does nothing.
+pub(crate) fn warn_if_without_effect(name: &str, value: &str) {
+    if key(name).is_some_and(|key| key.effect == Effect::None) {
+        tracing::warn!("topic config {name}={value} is taken and has no effect in Wiber");
+    }
 }
 
 impl TopicConfig {
@@ -243,6 +126,7 @@ impl TopicConfig {
                     _ => TimestampType::CreateTime,
                 };
             }
+            ("cleanup.policy", _) => log.delete = !value.is_empty(),
             (DURABILITY, _) => log.relaxed = value == "relaxed",
             _ => {}
         }
@@ -256,7 +140,38 @@ mod tests {
     #[test]
     fn keys_are_sorted_but_for_ours() {
         let kafkas = &KEYS[..KEYS.len() - 1];
-        assert!(kafkas.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        assert!(kafkas.windows(2).all(|pair| pair[0].name < pair[1].name));
+    }
+
+    #[test]
+    fn defaults_are_legal_and_are_what_holds() {
+        let none: [(&String, &String); 0] = [];
+        let defaults = KEYS
+            .iter()
+            .map(|key| (key.name.to_owned(), key.default.to_owned()));
+        let all: BTreeMap<_, _> = defaults.collect();
+        assert_eq!(check_all(&all), Ok(()));
+        for key in KEYS {
+            assert_eq!(key.kind.parse(key.default).as_deref(), Ok(key.default));
+        }
+        let (set, unset) = (
+            TopicConfig::of(all.iter()),
+            TopicConfig::of(none.into_iter()),
+        );
+        assert_eq!(set.log(), unset.log());
+        assert_eq!(format!("{:?}", set.rules()), format!("{:?}", unset.rules()));
+    }
+
+    #[test]
+    fn settings_are_checked_together() {
+        let lags = |min: &str, max: &str| {
+            BTreeMap::from([
+                ("min.compaction.lag.ms".to_owned(), min.to_owned()),
+                ("max.compaction.lag.ms".to_owned(), max.to_owned()),
+            ])
+        };
+        assert_eq!(check_all(&lags("5", "10")), Ok(()));
+        assert!(check_all(&lags("10", "5")).is_err_and(|e| e.contains("(10) >")));
     }
 
     #[test]
@@ -265,7 +180,7 @@ mod tests {
         assert!(check("retention.ms", "-2").is_err_and(|e| e.contains("retention.ms")));
         assert!(check("retention.ms", "soon").is_err_and(|e| e.contains("whole number")));
         assert!(check("retention.m", "1").is_err_and(|e| e.contains("Unknown topic config name")));
-        assert!(check("cleanup.policy", "compact").is_err_and(|e| e.contains("one of: delete")));
+        assert!(check("cleanup.policy", "compact").is_err_and(|e| e.contains("of: delete")));
         assert_eq!(check(DURABILITY, "relaxed"), Ok(()));
     }
 

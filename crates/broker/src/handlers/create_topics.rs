@@ -86,9 +86,12 @@ fn spec_of(shard: &Shard, topic: &CreatableTopic) -> Result<TopicSpec, (ErrorCod
                 ),
             ));
         };
-        topic_config::check(&config.name, value)
-            .map_err(|message| (ErrorCode::InvalidConfig, message))?;
         configs.push((config.name.to_string(), value.to_string()));
+    }
+    topic_config::check_all(&configs.iter().cloned().collect())
+        .map_err(|message| (ErrorCode::InvalidConfig, message))?;
+    for (name, value) in &configs {
+        topic_config::warn_if_without_effect(name, value);
     }
     let manual = !topic.assignments.is_empty();
     if manual && (topic.replication_factor != -1 || topic.num_partitions != -1) {
