@@ -51,7 +51,10 @@ pub(crate) fn of_command(error: &CommandError) -> ErrorCode {
         CommandError::InvalidName(_) | CommandError::Collision { .. } => {
             ErrorCode::InvalidTopicException
         }
-        CommandError::InvalidPartitions(_) => ErrorCode::InvalidPartitions,
+        CommandError::InvalidPartitions(_) | CommandError::NoIncrease { .. } => {
+            ErrorCode::InvalidPartitions
+        }
+        CommandError::UnknownTopicName => ErrorCode::UnknownTopicOrPartition,
         CommandError::InvalidReplicationFactor(_) => ErrorCode::InvalidReplicationFactor,
         CommandError::InvalidAssignment(_) => ErrorCode::InvalidReplicaAssignment,
         CommandError::UnknownTopic(_) => ErrorCode::UnknownTopicId,

@@ -4,6 +4,7 @@
 //! advertised; what is not in it closes the connection, as in Kafka.
 
 mod api_versions;
+mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
@@ -38,6 +39,7 @@ pub(crate) enum Work {
     ListOffsets(list_offsets::ListOffsets),
     OffsetForLeaderEpoch(offset_for_leader_epoch::EpochEnds),
     CreateTopics(create_topics::CreateTopics),
+    CreatePartitions(create_partitions::CreatePartitions),
     DeleteRecords(delete_records::DeleteRecords),
     DeleteTopics(delete_topics::DeleteTopics),
     Metadata(metadata::Metadata),
@@ -57,6 +59,7 @@ const SERVED: &[ApiKey] = &[
     ApiKey::DeleteRecords,
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
+    ApiKey::CreatePartitions,
     ApiKey::DescribeConfigs,
 ];
 
@@ -95,6 +98,7 @@ pub(crate) fn begin(
         }
         ApiKey::Metadata => metadata::begin(shard, request, frame.version, decode(frame)?, fx),
         ApiKey::CreateTopics => create_topics::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::CreatePartitions => create_partitions::begin(shard, request, &decode(frame)?, fx),
         ApiKey::DeleteRecords => delete_records::begin(shard, request, &decode(frame)?, fx),
         ApiKey::DeleteTopics => {
             delete_topics::begin(shard, request, frame.version, decode(frame)?, fx)
@@ -158,6 +162,9 @@ pub(crate) fn command_done(
     match shard.take_work(request) {
         None => {}
         Some(Work::CreateTopics(work)) => create_topics::done(shard, request, work, result, fx),
+        Some(Work::CreatePartitions(work)) => {
+            create_partitions::done(shard, request, work, result, fx);
+        }
         Some(Work::DeleteTopics(work)) => delete_topics::done(shard, request, work, result, fx),
         Some(Work::Metadata(work)) => metadata::created(shard, request, work, result, fx),
         Some(work) => unreachable!("{work:?} gave no command"),

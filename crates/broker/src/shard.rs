@@ -559,7 +559,13 @@ impl Shard {
                 }
                 MetadataRecord::CreateTopic { id, .. } => {
                     self.image.apply(offset, record);
-                    self.create_partitions(*id, &mut begun);
+                    self.create_partitions(*id, 0, &mut begun);
+                }
+                MetadataRecord::AddPartitions { topic, .. } => {
+                    let had = self.image.topic_by_id(*topic);
+                    let first = had.map_or(0, |topic| topic.partitions.len());
+                    self.image.apply(offset, record);
+                    self.create_partitions(*topic, first, &mut begun);
                 }
                 MetadataRecord::RegisterBroker { id, .. } if *id == self.node_id() => {
                     self.image.apply(offset, record);
@@ -573,14 +579,20 @@ impl Shard {
         self.acknowledge(fx);
     }
 
-    fn create_partitions(&mut self, topic: TopicId, begun: &mut Vec<(PartitionId, LeaderEpoch)>) {
+    /// Makes the logs of a topic's partitions from the one with index `first` on.
+    fn create_partitions(
+        &mut self,
+        topic: TopicId,
+        first: usize,
+        begun: &mut Vec<(PartitionId, LeaderEpoch)>,
+    ) {
         let Some(state) = self.image.topic_by_id(topic) else {
             return;
         };
         let config = Arc::new(TopicConfig::of(state.configs.iter()));
         self.configs.insert(topic, Arc::clone(&config));
         let config = Arc::new(config.log());
-        for (index, partition) in state.partitions.iter().enumerate() {
+        for (index, partition) in state.partitions.iter().enumerate().skip(first) {
             let id = PartitionId {
                 topic,
                 partition: index as i32,

@@ -1,5 +1,7 @@
 //! What may be asked of the controller, what it answers, and the limits that it keeps.
 
+use std::collections::BTreeMap;
+
 use wiber_model::limit::MAX_PARTITIONS_PER_TOPIC;
 use wiber_model::{BrokerId, TopicId};
 
@@ -49,6 +51,13 @@ pub enum Command {
         /// Only say what would come of it.
         validate_only: bool,
     },
+    /// Add partitions to topics, each on its own.
+    CreatePartitions {
+        /// What is added, by the topics' names.
+        topics: BTreeMap<String, PartitionsSpec>,
+        /// Only say what would come of it.
+        validate_only: bool,
+    },
     /// Delete topics, each on its own.
     DeleteTopics {
         /// Which.
@@ -73,6 +82,15 @@ pub struct TopicSpec {
     pub configs: Vec<(String, String)>,
 }
 
+/// Partitions that are asked for, beside those that a topic has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionsSpec {
+    /// How many the topic is to have with them.
+    pub count: i32,
+    /// Where the replicas of each new one go, by its index; none to have them placed.
+    pub assignments: Option<Vec<Vec<BrokerId>>>,
+}
+
 /// What became of a command.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CommandResult {
@@ -80,6 +98,8 @@ pub enum CommandResult {
     Registered,
     /// Of [`Command::CreateTopics`]: one for each, in their order.
     TopicsCreated(Vec<TopicCreation>),
+    /// Of [`Command::CreatePartitions`]: one for each, by their names.
+    PartitionsCreated(BTreeMap<String, Result<(), CommandError>>),
     /// Of [`Command::DeleteTopics`]: one for each, in their order.
     TopicsDeleted(Vec<(TopicId, Result<(), CommandError>)>),
     /// Of [`Command::AllocateProducerIds`].
@@ -131,12 +151,25 @@ pub enum CommandError {
     /// No topic can have so many partitions. Kafka's `INVALID_PARTITIONS`.
     #[error("a topic has at least one partition, and cannot have {0}")]
     InvalidPartitions(i32),
+    /// A topic has so many partitions already. Kafka's `INVALID_PARTITIONS`.
+    #[error("topic '{name}' has {has} partition(s): {wanted} would not be an increase")]
+    NoIncrease {
+        /// The topic.
+        name: String,
+        /// How many it has.
+        has: usize,
+        /// How many it was to have.
+        wanted: i32,
+    },
     /// Kafka's `INVALID_REPLICATION_FACTOR`.
     #[error(transparent)]
     InvalidReplicationFactor(#[from] ReplicationFactorError),
     /// Kafka's `INVALID_REPLICA_ASSIGNMENT`.
     #[error(transparent)]
     InvalidAssignment(#[from] AssignmentError),
+    /// There is no topic of this name. Kafka's `UNKNOWN_TOPIC_OR_PARTITION`.
+    #[error("there is no such topic")]
+    UnknownTopicName,
     /// There is no such topic. Kafka's `UNKNOWN_TOPIC_ID`.
     #[error("there is no topic with the id {0}")]
     UnknownTopic(TopicId),
@@ -187,6 +220,14 @@ pub enum AssignmentError {
         count: usize,
         /// The lowest one that is not.
         missing: i32,
+    },
+    /// Not each new partition is assigned, or more than those are.
+    #[error("{added} partition(s) are added, and {assigned} are assigned")]
+    Count {
+        /// How many are added.
+        added: usize,
+        /// How many are assigned.
+        assigned: usize,
     },
     /// A partition gets no replicas.
     #[error("partition {0} is assigned to no broker")]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use wiber_model::{BrokerId, LeaderEpoch, PartitionId, TopicId};
 
-use crate::record::{Listener, MetadataOffset, MetadataRecord};
+use crate::record::{Listener, MetadataOffset, MetadataRecord, PartitionAssignment};
 use crate::topic_name::{collision_key, is_valid_topic_name};
 
 /// Who has a partition, and who leads it.
@@ -99,7 +99,7 @@ pub enum ImageError {
     /// A partition's replicas are none, or name a broker twice, or its leader is not in sync.
     #[error("the replicas of partition {0} cannot be")]
     Replicas(PartitionId),
-    /// It makes a topic of no partitions, or of more than can be numbered.
+    /// It makes a topic of no partitions, or of more than can be numbered, or of as many as it had.
     #[error("a topic of {0} partitions cannot be")]
     Partitions(usize),
     /// It takes producer ids back that were given out.
@@ -253,19 +253,12 @@ impl ClusterImage {
                     id: *id,
                     name: name.clone(),
                     configs: configs.iter().cloned().collect(),
-                    partitions: partitions
-                        .iter()
-                        .filter(|partition| !partition.replicas.is_empty())
-                        .map(|partition| PartitionState::new(&partition.replicas))
-                        .collect(),
+                    partitions: new_partitions(*id, 0, partitions)?,
                 };
-                if topic.partitions.len() < partitions.len() {
-                    return Err(ImageError::Replicas(PartitionId {
-                        topic: *id,
-                        partition: topic.partitions.len() as i32,
-                    }));
-                }
                 self.insert_topic(topic)?;
+            }
+            MetadataRecord::AddPartitions { topic, partitions } => {
+                self.add_partitions(*topic, partitions)?;
             }
             MetadataRecord::DeleteTopic { id } => {
                 let topic = self
@@ -374,16 +367,33 @@ impl ClusterImage {
         if count == 0 || i32::try_from(count).is_err() {
             return Err(ImageError::Partitions(count));
         }
-        if let Some(wrong) = topic.partitions.iter().position(|p| !p.is_consistent()) {
-            return Err(ImageError::Replicas(PartitionId {
-                topic: topic.id,
-                partition: wrong as i32,
-            }));
-        }
+        check_replicas(topic.id, 0, &topic.partitions)?;
         self.partition_count += count;
         let key = collision_key(&topic.name).into_owned();
         self.by_key.insert(key, topic.id);
         self.topics.insert(topic.id, Arc::new(topic));
+        Ok(())
+    }
+
+    /// Numbers new partitions of a topic on from those that it has.
+    fn add_partitions(
+        &mut self,
+        id: TopicId,
+        added: &[PartitionAssignment],
+    ) -> Result<(), ImageError> {
+        let topic = self
+            .topics
+            .get_mut(&id)
+            .ok_or(ImageError::UnknownTopic(id))?;
+        let first = topic.partitions.len();
+        let count = first + added.len();
+        if added.is_empty() || i32::try_from(count).is_err() {
+            return Err(ImageError::Partitions(count));
+        }
+        let partitions = new_partitions(id, first, added)?;
+        check_replicas(id, first, &partitions)?;
+        Arc::make_mut(topic).partitions.extend(partitions);
+        self.partition_count += added.len();
         Ok(())
     }
 
@@ -406,6 +416,40 @@ impl ClusterImage {
 /// Whether Kafka gives an id a meaning of its own: 0 is "none", 1 is the metadata topic.
 pub(crate) fn is_reserved(id: TopicId) -> bool {
     u128::from_be_bytes(id.0) <= 1
+}
+
+/// The states of a topic's new partitions, which are numbered from `first`.
+fn new_partitions(
+    topic: TopicId,
+    first: usize,
+    assignments: &[PartitionAssignment],
+) -> Result<Vec<PartitionState>, ImageError> {
+    let state = |(index, assignment): (usize, &PartitionAssignment)| {
+        if assignment.replicas.is_empty() {
+            return Err(replicas_error(topic, index));
+        }
+        Ok(PartitionState::new(&assignment.replicas))
+    };
+    (first..).zip(assignments).map(state).collect()
+}
+
+/// Checks the replicas of some of a topic's partitions, which are numbered from `first`.
+fn check_replicas(
+    topic: TopicId,
+    first: usize,
+    partitions: &[PartitionState],
+) -> Result<(), ImageError> {
+    match partitions.iter().position(|p| !p.is_consistent()) {
+        Some(wrong) => Err(replicas_error(topic, first + wrong)),
+        None => Ok(()),
+    }
+}
+
+fn replicas_error(topic: TopicId, partition: usize) -> ImageError {
+    ImageError::Replicas(PartitionId {
+        topic,
+        partition: partition as i32,
+    })
 }
 
 fn validate_topic(topic: &TopicState) {

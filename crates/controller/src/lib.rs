@@ -25,7 +25,8 @@ pub use codec::DecodeError;
 pub use command::{
     AssignmentError, Command, CommandError, CommandResult, CreatedTopic, LimitError,
     MAX_CONFIG_BYTES_PER_TOPIC, MAX_PARTITIONS, MAX_PARTITIONS_PER_COMMAND, MAX_REGISTRATION_BYTES,
-    MAX_TOPICS, PRODUCER_ID_BLOCK, ReplicationFactorError, TopicCreation, TopicSpec,
+    MAX_TOPICS, PRODUCER_ID_BLOCK, PartitionsSpec, ReplicationFactorError, TopicCreation,
+    TopicSpec,
 };
 pub use controller::{Controller, ControllerEffect, ControllerEvent};
 pub use image::{

@@ -75,6 +75,30 @@ pub(crate) fn check(
     Ok(partitions.into_values().collect())
 }
 
+/// Takes an assignment by hand of partitions that are added to those of a topic, if it can be. They are numbered from `first`, and
+/// have `factor` replicas, as those before them.
+pub(crate) fn check_added(
+    image: &ClusterImage,
+    first: i32,
+    factor: usize,
+    assignments: &[Vec<BrokerId>],
+) -> Result<Vec<PartitionAssignment>, AssignmentError> {
+    let assignment = |(partition, replicas): (i32, &Vec<BrokerId>)| {
+        check_replicas(image, partition, replicas)?;
+        if replicas.len() != factor {
+            return Err(AssignmentError::Uneven {
+                partition,
+                replicas: replicas.len(),
+                before: factor,
+            });
+        }
+        Ok(PartitionAssignment {
+            replicas: replicas.as_slice().into(),
+        })
+    };
+    (first..).zip(assignments).map(assignment).collect()
+}
+
 fn check_replicas(
     image: &ClusterImage,
     partition: i32,

@@ -1,6 +1,6 @@
 //! Turns a command into the records that carry it out.
 //!
-//! The checks and their order are Kafka's (`ReplicationControlManager.createTopics`), where it has them. Nothing is changed here:
+//! The checks and their order are Kafka's (`ReplicationControlManager.createTopics`, `createPartitions`), where it has them. Nothing is changed here:
 //! a plan takes effect when its records are folded in.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use wiber_model::{Rng, TopicId};
 
 use crate::command::{
-    Command, CommandError, CommandResult, CreatedTopic, LimitError, MAX_CONFIG_BYTES_PER_TOPIC,
-    MAX_PARTITIONS, MAX_PARTITIONS_PER_COMMAND, MAX_REGISTRATION_BYTES, MAX_TOPICS,
-    PRODUCER_ID_BLOCK, ReplicationFactorError, TopicCreation, TopicSpec,
+    AssignmentError, Command, CommandError, CommandResult, CreatedTopic, LimitError,
+    MAX_CONFIG_BYTES_PER_TOPIC, MAX_PARTITIONS, MAX_PARTITIONS_PER_COMMAND, MAX_REGISTRATION_BYTES,
+    MAX_TOPICS, PRODUCER_ID_BLOCK, PartitionsSpec, ReplicationFactorError, TopicCreation,
+    TopicSpec,
 };
-use crate::image::{ClusterImage, is_reserved};
+use crate::image::{ClusterImage, TopicState, is_reserved};
 use crate::placement;
 use crate::record::{Listener, MetadataRecord, PartitionAssignment};
 use crate::topic_name::{collision_key, is_valid_topic_name};
@@ -57,6 +58,10 @@ pub(crate) fn plan(
             topics,
             validate_only,
         } => create_topics(image, topics, validate_only, rng),
+        Command::CreatePartitions {
+            topics,
+            validate_only,
+        } => create_partitions(image, topics, validate_only, rng),
         Command::DeleteTopics { ids } => Ok(delete_topics(image, ids)),
         Command::AllocateProducerIds => {
             let first = image.next_producer_id();
@@ -233,6 +238,77 @@ fn new_topic_id(image: &ClusterImage, rng: &mut Rng) -> TopicId {
             return id;
         }
     }
+}
+
+fn create_partitions(
+    image: &ClusterImage,
+    topics: BTreeMap<String, PartitionsSpec>,
+    validate_only: bool,
+    rng: &mut Rng,
+) -> Result<Plan, CommandError> {
+    let wanted: usize = topics
+        .iter()
+        .filter_map(|(name, spec)| added(image.topic(name)?, spec))
+        .sum();
+    if wanted > MAX_PARTITIONS_PER_COMMAND {
+        return Err(LimitError::PartitionsPerCommand(wanted).into());
+    }
+    let mut records = Vec::new();
+    let mut results = BTreeMap::new();
+    let mut partitions = image.partition_count();
+    for (name, spec) in topics {
+        let record = match image.topic(&name) {
+            Some(topic) => add_partitions(image, topic, &spec, &mut partitions, rng),
+            None => Err(CommandError::UnknownTopicName),
+        };
+        results.insert(name, record.map(|record| records.push(record)));
+    }
+    if validate_only {
+        records.clear();
+    }
+    Ok(Plan {
+        records,
+        result: CommandResult::PartitionsCreated(results),
+    })
+}
+
+/// How many partitions a topic gets, if it gets any.
+fn added(topic: &TopicState, spec: &PartitionsSpec) -> Option<usize> {
+    let count = usize::try_from(spec.count).ok()?;
+    count.checked_sub(topic.partitions.len()).filter(|n| *n > 0)
+}
+
+/// `partitions` counts those of the cluster, with what the command has added so far.
+fn add_partitions(
+    image: &ClusterImage,
+    topic: &TopicState,
+    spec: &PartitionsSpec,
+    partitions: &mut usize,
+    rng: &mut Rng,
+) -> Result<MetadataRecord, CommandError> {
+    let has = topic.partitions.len();
+    let added = added(topic, spec).ok_or_else(|| CommandError::NoIncrease {
+        name: topic.name.clone(),
+        has,
+        wanted: spec.count,
+    })?;
+    let factor = topic.partitions[0].replicas.len();
+    let assignments = match &spec.assignments {
+        None => placement::place(image, added, factor as i16, rng)?,
+        Some(assignments) if assignments.len() != added => {
+            let assigned = assignments.len();
+            return Err(AssignmentError::Count { added, assigned }.into());
+        }
+        Some(assignments) => placement::check_added(image, has as i32, factor, assignments)?,
+    };
+    if *partitions + added > MAX_PARTITIONS {
+        return Err(LimitError::Partitions(*partitions).into());
+    }
+    *partitions += added;
+    Ok(MetadataRecord::AddPartitions {
+        topic: topic.id,
+        partitions: assignments,
+    })
 }
 
 fn delete_topics(image: &ClusterImage, ids: Vec<TopicId>) -> Plan {

@@ -75,6 +75,13 @@ pub enum MetadataRecord {
         /// Its id.
         id: TopicId,
     },
+    /// A topic has more partitions. They are numbered on from those that it has, and each begins as in a new topic.
+    AddPartitions {
+        /// The topic's id.
+        topic: TopicId,
+        /// The new partitions, by index.
+        partitions: Vec<PartitionAssignment>,
+    },
     /// All producer ids below `next` were given out to brokers (KIP-730).
     ProducerIds {
         /// The first id that was not.
@@ -104,6 +111,7 @@ const REGISTER_BROKER: u8 = 1;
 const CREATE_TOPIC: u8 = 2;
 const DELETE_TOPIC: u8 = 3;
 const PRODUCER_IDS: u8 = 4;
+const ADD_PARTITIONS: u8 = 5;
 
 /// The version of every body so far.
 const VERSION: u8 = 1;
@@ -147,6 +155,7 @@ impl MetadataRecord {
             MetadataRecord::CreateTopic { .. } => CREATE_TOPIC,
             MetadataRecord::DeleteTopic { .. } => DELETE_TOPIC,
             MetadataRecord::ProducerIds { .. } => PRODUCER_IDS,
+            MetadataRecord::AddPartitions { .. } => ADD_PARTITIONS,
         }
     }
 
@@ -186,9 +195,11 @@ impl MetadataRecord {
                     put_string(out, key);
                     put_string(out, value);
                 });
-                put_list(out, partitions.iter(), |out, partition| {
-                    put_brokers(out, &partition.replicas);
-                });
+                put_assignments(out, partitions);
+            }
+            MetadataRecord::AddPartitions { topic, partitions } => {
+                out.put_slice(&topic.0);
+                put_assignments(out, partitions);
             }
             MetadataRecord::DeleteTopic { id } => out.put_slice(&id.0),
             MetadataRecord::ProducerIds { next } => out.put_i64_le(*next),
@@ -214,6 +225,10 @@ impl MetadataRecord {
                 id: TopicId(body.id()?),
             },
             (PRODUCER_IDS, 1) => MetadataRecord::ProducerIds { next: body.i64()? },
+            (ADD_PARTITIONS, 1) => MetadataRecord::AddPartitions {
+                topic: TopicId(body.id()?),
+                partitions: read_assignments(body)?,
+            },
             _ => return Err(RecordError::Unknown { kind, version }),
         };
         Ok(record)
@@ -245,6 +260,12 @@ pub(crate) fn read_brokers(reader: &mut Reader) -> Result<Arc<[BrokerId]>, Decod
 
 pub(crate) fn read_config(reader: &mut Reader) -> Result<(String, String), DecodeError> {
     Ok((reader.string()?, reader.string()?))
+}
+
+fn put_assignments(out: &mut BytesMut, partitions: &[PartitionAssignment]) {
+    put_list(out, partitions.iter(), |out, partition| {
+        put_brokers(out, &partition.replicas);
+    });
 }
 
 /// Partitions in a row often have the same replicas; they share them in memory.

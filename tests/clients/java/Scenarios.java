@@ -14,6 +14,7 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.DeleteRecordsResult;
+import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
@@ -65,6 +66,7 @@ public final class Scenarios {
     ALL.put("admin-topics", Scenarios::adminTopics);
     ALL.put("admin-errors", Scenarios::adminErrors);
     ALL.put("delete-records", Scenarios::deleteRecords);
+    ALL.put("create-partitions", Scenarios::createPartitions);
     ALL.put("admin-cluster", Scenarios::adminCluster);
     ALL.put("recreated-topic", Scenarios::recreatedTopic);
   }
@@ -444,6 +446,32 @@ public final class Scenarios {
       }
       checkEquals(20L, consumer.endOffsets(List.of(partition), DEADLINE).get(partition), "end after");
       refused(OffsetOutOfRangeException.class, () -> admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(21))).all().get());
+    }
+  }
+
+  /** A producer and a consumer that know the topic from before see its new partitions. */
+  private void createPartitions(String topic) throws Exception {
+    create(topic, 1);
+    TopicPartition added = new TopicPartition(topic, 2);
+    Map<String, Object> curious = Map.of("metadata.max.age.ms", 200);
+    try (Admin admin = admin();
+        KafkaProducer<byte[], byte[]> producer = producer(curious);
+        KafkaConsumer<byte[], byte[]> consumer = consumer(curious)) {
+      producer.send(new ProducerRecord<>(topic, 0, null, bytes("old"))).get();
+      checkEquals(1, consumer.partitionsFor(topic, DEADLINE).size(), "partitions before");
+      refused(InvalidPartitionsException.class, () -> admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(1))).all().get());
+      admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(3))).all().get();
+      long end = System.nanoTime() + DEADLINE.toNanos();
+      while (producer.partitionsFor(topic).size() < 3) {
+        check(System.nanoTime() < end, "the producer should know of three partitions");
+      }
+      checkEquals(0L, producer.send(new ProducerRecord<>(topic, 2, null, bytes("new"))).get().offset(), "offset in the new partition");
+      consumer.assign(List.of(new TopicPartition(topic, 0), added));
+      consumer.seekToBeginning(consumer.assignment());
+      Set<String> got = poll(consumer, 2).stream()
+          .map(record -> record.partition() + "/" + new String(record.value(), StandardCharsets.UTF_8))
+          .collect(Collectors.toSet());
+      checkEquals(Set.of("0/old", "2/new"), got, "records");
     }
   }
 

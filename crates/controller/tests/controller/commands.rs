@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wiber_controller::{
     AssignmentError, Command, CommandError, CommandResult, LimitError, MAX_CONFIG_BYTES_PER_TOPIC,
     MAX_IN_FLIGHT_BYTES, MAX_PARTITIONS_PER_COMMAND, MetadataOffset, PRODUCER_ID_BLOCK,
-    ReplicationFactorError, TopicSpec,
+    PartitionsSpec, ReplicationFactorError, TopicSpec,
 };
 use wiber_model::{BrokerId, LeaderEpoch, PartitionId, TopicId};
 
@@ -282,6 +282,112 @@ fn validation_changes_nothing() {
     assert_eq!(node.in_flight(), 0);
     assert_eq!(node.shard, before);
     node.create_one(topic("a", 1));
+}
+
+/// Asks for partitions of one topic. Returns the answer, once all is durable.
+fn add(
+    node: &mut Node,
+    name: &str,
+    count: i32,
+    assignments: Option<&[&[i32]]>,
+    validate_only: bool,
+) -> Result<(), CommandError> {
+    let brokers = |ids: &&[i32]| ids.iter().copied().map(BrokerId).collect();
+    let spec = PartitionsSpec {
+        count,
+        assignments: assignments.map(|lists| lists.iter().map(brokers).collect()),
+    };
+    let id = node.command(Command::CreatePartitions {
+        topics: BTreeMap::from([(name.to_owned(), spec)]),
+        validate_only,
+    });
+    node.sync();
+    match node.answer(id) {
+        Some(Ok(CommandResult::PartitionsCreated(results))) => results[name].clone(),
+        Some(Err(error)) => Err(error.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn partitions_are_added_behind_those_that_are_there() {
+    let mut node = Node::new();
+    node.register(2);
+    let id = node.create_one(assigned("t", &[(0, &[2, 1]), (1, &[1, 2])]));
+    node.register(2);
+    node.sync();
+    let before = node.shard.topic_by_id(id).unwrap().clone();
+    let total = node.shard.partition_count();
+    assert_eq!(add(&mut node, "t", 4, None, true), Ok(()));
+    assert_eq!(node.shard.topic_by_id(id), Some(&before));
+    assert_eq!(
+        add(&mut node, "t", 4, Some(&[&[1, 2], &[2, 1]]), false),
+        Ok(())
+    );
+    assert_eq!(add(&mut node, "t", 6, None, false), Ok(()));
+    let after = node.shard.topic_by_id(id).unwrap();
+    assert_eq!(after.partitions[..2], before.partitions[..]);
+    let leaders: Vec<_> = after.partitions[2..4].iter().map(|p| p.leader.0).collect();
+    assert_eq!(leaders, [1, 2]);
+    for partition in &after.partitions[2..] {
+        assert_eq!(partition.replicas.len(), 2, "as those before them");
+        assert_eq!(partition.leader_epoch, LeaderEpoch(0));
+    }
+    assert_eq!(node.shard.partition_count(), total + 4);
+}
+
+#[test]
+fn partitions_that_cannot_be_added_are_told_why() {
+    let mut node = Node::new();
+    let id = node.create_one(topic("t", 3));
+    for wanted in [3, 2, 0, -1, i32::MIN] {
+        let error = CommandError::NoIncrease {
+            name: "t".to_owned(),
+            has: 3,
+            wanted,
+        };
+        assert_eq!(add(&mut node, "t", wanted, None, false), Err(error));
+    }
+    let unknown = Err(CommandError::UnknownTopicName);
+    assert_eq!(add(&mut node, "u", 4, None, false), unknown);
+    let (partition, broker) = (4, BrokerId(9));
+    for (assignments, error) in [
+        (
+            &[&[1][..]][..],
+            AssignmentError::Count {
+                added: 2,
+                assigned: 1,
+            },
+        ),
+        (&[&[1], &[]], AssignmentError::Empty(partition)),
+        (
+            &[&[1], &[9]],
+            AssignmentError::UnknownBroker { partition, broker },
+        ),
+        (
+            &[&[1], &[1, 1]],
+            AssignmentError::RepeatedBroker {
+                partition,
+                broker: BrokerId(1),
+            },
+        ),
+    ] {
+        let answer = add(&mut node, "t", 5, Some(assignments), false);
+        assert_eq!(answer, Err(error.into()));
+    }
+    node.register(2);
+    let uneven = AssignmentError::Uneven {
+        partition: 3,
+        replicas: 2,
+        before: 1,
+    };
+    let answer = add(&mut node, "t", 4, Some(&[&[1, 2]]), false);
+    assert_eq!(answer, Err(uneven.into()));
+    for wanted in [MAX_PARTITIONS_PER_COMMAND as i32 + 4, i32::MAX] {
+        let error = LimitError::PartitionsPerCommand(wanted as usize - 3);
+        assert_eq!(add(&mut node, "t", wanted, None, false), Err(error.into()));
+    }
+    assert_eq!(node.shard.topic_by_id(id).unwrap().partitions.len(), 3);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Random commands, crashes at any point of the write-ahead log, checkpoints at any time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Buf, Bytes};
 use proptest::prelude::*;
 use wiber_controller::{
-    ClusterImage, Command, CommandResult, MetadataOffset, MetadataRecord, Recovered, TopicSpec,
+    ClusterImage, Command, CommandResult, MetadataOffset, MetadataRecord, PartitionsSpec,
+    Recovered, TopicSpec,
 };
 use wiber_model::{BrokerId, TopicId};
 
@@ -19,6 +20,8 @@ enum Step {
     Create(Vec<TopicSpec>),
     /// The topic of that name, if there is one.
     Delete(usize),
+    /// More partitions for the topic of that name.
+    Add(usize, i32),
     Allocate,
     Register(i32),
     Sync(usize),
@@ -49,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => prop::collection::vec(spec(), 1..4).prop_map(Step::Create),
         2 => (0..NAMES.len()).prop_map(Step::Delete),
+        2 => (0..NAMES.len(), 0..8).prop_map(|(name, count)| Step::Add(name, count)),
         1 => Just(Step::Allocate),
         1 => (1..4).prop_map(Step::Register),
         5 => (0..5usize).prop_map(Step::Sync),
@@ -152,6 +156,16 @@ fn run(steps: &[Step]) -> Vec<Bytes> {
                 let topic = node.shard.topic(NAMES[*name]);
                 let ids = topic.map(|topic| topic.id).into_iter().collect();
                 node.command(Command::DeleteTopics { ids });
+            }
+            Step::Add(name, count) => {
+                let spec = PartitionsSpec {
+                    count: *count,
+                    assignments: None,
+                };
+                node.command(Command::CreatePartitions {
+                    topics: BTreeMap::from([(NAMES[*name].to_owned(), spec)]),
+                    validate_only: false,
+                });
             }
             Step::Allocate => drop(node.command(Command::AllocateProducerIds)),
             Step::Register(broker) => drop(node.register(*broker)),
