@@ -2,7 +2,15 @@
 
 import pytest
 from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, NewPartitions, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewPartitions,
+    NewTopic,
+)
 
 from broker_process import BrokerProcess, wait_until
 from clients.librdkafka import (
@@ -228,3 +236,32 @@ def test_describe_configs(admin: AdminClient, topic: str) -> None:
     assert not any(entry.is_sensitive for entry in of_topic.values())
     (unknown,) = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, f"{topic}-unknown")]).values()
     assert unknown.exception(DEADLINE_S).args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
+def test_alter_configs(admin: AdminClient, topic: str) -> None:
+    """Settings of a topic are set, extended and deleted one by one; a bad value is refused with its reason."""
+    create(admin, NewTopic(topic, 2, 1, config={"retention.ms": "1234567"}))
+
+    def alter(*edits: tuple[str, str | None, AlterConfigOpType], **options: object) -> None:
+        entries = [ConfigEntry(name, value, incremental_operation=operation) for name, value, operation in edits]
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+        (done,) = admin.incremental_alter_configs([resource], **options).values()
+        done.result(DEADLINE_S)
+
+    def own() -> dict[str, str]:
+        (done,) = admin.describe_configs([ConfigResource(ConfigResource.Type.TOPIC, topic)]).values()
+        entries = done.result(DEADLINE_S).values()
+        return {entry.name: entry.value for entry in entries if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value}
+
+    alter(("segment.ms", "5000", AlterConfigOpType.SET), validate_only=True)
+    alter(("segment.bytes", "2000000", AlterConfigOpType.SET), ("retention.ms", None, AlterConfigOpType.DELETE))
+    throttled = "leader.replication.throttled.replicas"
+    alter((throttled, "0:1,1:1", AlterConfigOpType.APPEND))
+    alter((throttled, "0:1", AlterConfigOpType.SUBTRACT))
+    wanted = {"segment.bytes": "2000000", throttled: "1:1"}
+    wait_until(lambda: own() == wanted, DEADLINE_S, "the changes are told")
+    with pytest.raises(KafkaException) as refused:
+        alter(("segment.bytes", "many", AlterConfigOpType.SET))
+    assert refused.value.args[0].code() == KafkaError.INVALID_CONFIG
+    assert "segment.bytes" in refused.value.args[0].str()
+    assert own() == wanted

@@ -55,6 +55,7 @@ pub(crate) fn of_command(error: &CommandError) -> ErrorCode {
             ErrorCode::InvalidPartitions
         }
         CommandError::UnknownTopicName => ErrorCode::UnknownTopicOrPartition,
+        CommandError::InvalidConfig(_) => ErrorCode::InvalidConfig,
         CommandError::InvalidReplicationFactor(_) => ErrorCode::InvalidReplicationFactor,
         CommandError::InvalidAssignment(_) => ErrorCode::InvalidReplicaAssignment,
         CommandError::UnknownTopic(_) => ErrorCode::UnknownTopicId,

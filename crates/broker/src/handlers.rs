@@ -3,6 +3,7 @@
 //! A handler answers at once, or keeps a [`Work`] and goes on when answers come. [`served_apis`] is the list of what is
 //! advertised; what is not in it closes the connection, as in Kafka.
 
+mod alter_configs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -41,6 +42,7 @@ pub(crate) enum Work {
     CreateTopics(create_topics::CreateTopics),
     CreatePartitions(create_partitions::CreatePartitions),
     DeleteRecords(delete_records::DeleteRecords),
+    AlterConfigs(alter_configs::AlterConfigs),
     DeleteTopics(delete_topics::DeleteTopics),
     Metadata(metadata::Metadata),
     InitProducerId,
@@ -61,6 +63,8 @@ const SERVED: &[ApiKey] = &[
     ApiKey::OffsetForLeaderEpoch,
     ApiKey::CreatePartitions,
     ApiKey::DescribeConfigs,
+    ApiKey::AlterConfigs,
+    ApiKey::IncrementalAlterConfigs,
 ];
 
 /// The APIs that are served, with their versions.
@@ -109,6 +113,12 @@ pub(crate) fn begin(
             offset_for_leader_epoch::begin(shard, request, &decode(frame)?, fx)
         }
         ApiKey::DescribeConfigs => describe_configs::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::AlterConfigs => {
+            alter_configs::begin_legacy(shard, request, &decode(frame)?, fx);
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            alter_configs::begin_incremental(shard, request, &decode(frame)?, fx);
+        }
         _ => unreachable!("{} is in the list of what is served", frame.key),
     }
     Ok(())
@@ -165,6 +175,7 @@ pub(crate) fn command_done(
         Some(Work::CreatePartitions(work)) => {
             create_partitions::done(shard, request, work, result, fx);
         }
+        Some(Work::AlterConfigs(work)) => alter_configs::done(shard, request, work, result, fx),
         Some(Work::DeleteTopics(work)) => delete_topics::done(shard, request, work, result, fx),
         Some(Work::Metadata(work)) => metadata::created(shard, request, work, result, fx),
         Some(work) => unreachable!("{work:?} gave no command"),

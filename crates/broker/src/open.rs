@@ -14,7 +14,7 @@ use crate::controller::ControllerMachine;
 use crate::disk::DiskMachine;
 use crate::options::BrokerOptions;
 use crate::shard::{Shard, shard_of};
-use crate::topic_config::TopicConfig;
+use crate::topic_config::{self, TopicConfig};
 
 /// The machines of a broker, ready to be driven. The controller's first event (an [`Event::Timer`](crate::Event::Timer))
 /// starts it; [`Effect::Ready`](crate::Effect::Ready) follows when it serves.
@@ -99,8 +99,9 @@ pub fn open(
     for short in &recovered.report.short {
         tracing::error!("{short}; what is missing cannot be read");
     }
-    let controller = Controller::new(options.node_id, metadata_seed, recovered.metadata)
+    let mut controller = Controller::new(options.node_id, metadata_seed, recovered.metadata)
         .map_err(|error| RecoveryError::Metadata(error.to_string()))?;
+    controller.set_config_check(topic_config::check_all);
     let shards = shards(
         &options,
         &identity,

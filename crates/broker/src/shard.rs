@@ -567,6 +567,10 @@ impl Shard {
                     self.image.apply(offset, record);
                     self.create_partitions(*topic, first, &mut begun);
                 }
+                MetadataRecord::TopicConfigs { topic, .. } => {
+                    self.image.apply(offset, record);
+                    self.configure(*topic);
+                }
                 MetadataRecord::RegisterBroker { id, .. } if *id == self.node_id() => {
                     self.image.apply(offset, record);
                     self.begin_own_epochs(&mut begun);
@@ -601,6 +605,22 @@ impl Shard {
                 self.store.create(id, Arc::clone(&config));
                 begun.push((id, partition.leader_epoch));
             }
+        }
+    }
+
+    /// Gives the logs of a topic's partitions the settings that it has now.
+    fn configure(&mut self, topic: TopicId) {
+        let Some(state) = self.image.topic_by_id(topic) else {
+            return;
+        };
+        let config = Arc::new(TopicConfig::of(state.configs.iter()));
+        let partitions = state.partitions.len() as i32;
+        self.configs.insert(topic, Arc::clone(&config));
+        let config = Arc::new(config.log());
+        for partition in 0..partitions {
+            // The store knows its own.
+            let id = PartitionId { topic, partition };
+            self.store.configure(id, Arc::clone(&config));
         }
     }
 

@@ -7,6 +7,7 @@ use wiber_model::{BrokerId, TopicId};
 
 use crate::quorum::{MAX_ENTRY_BYTES, MAX_IN_FLIGHT_BYTES};
 use crate::record::Listener;
+use crate::settings::ConfigChange;
 use crate::topic_name::is_valid_topic_name;
 
 /// How many producer ids a broker gets at a time, as in Kafka (`ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE`).
@@ -58,6 +59,13 @@ pub enum Command {
         /// Only say what would come of it.
         validate_only: bool,
     },
+    /// Change topics' settings, each on its own.
+    AlterConfigs {
+        /// Which, and how.
+        topics: Vec<(TopicId, ConfigChange)>,
+        /// Only say what would come of it.
+        validate_only: bool,
+    },
     /// Delete topics, each on its own.
     DeleteTopics {
         /// Which.
@@ -100,6 +108,8 @@ pub enum CommandResult {
     TopicsCreated(Vec<TopicCreation>),
     /// Of [`Command::CreatePartitions`]: one for each, by their names.
     PartitionsCreated(BTreeMap<String, Result<(), CommandError>>),
+    /// Of [`Command::AlterConfigs`]: one for each, in their order.
+    ConfigsAltered(Vec<(TopicId, Result<(), CommandError>)>),
     /// Of [`Command::DeleteTopics`]: one for each, in their order.
     TopicsDeleted(Vec<(TopicId, Result<(), CommandError>)>),
     /// Of [`Command::AllocateProducerIds`].
@@ -173,6 +183,9 @@ pub enum CommandError {
     /// There is no such topic. Kafka's `UNKNOWN_TOPIC_ID`.
     #[error("there is no topic with the id {0}")]
     UnknownTopic(TopicId),
+    /// A topic cannot have these settings. Kafka's `INVALID_CONFIG`.
+    #[error("{0}")]
+    InvalidConfig(String),
     /// A limit would be passed. Kafka's `POLICY_VIOLATION`.
     #[error(transparent)]
     Limit(#[from] LimitError),

@@ -18,6 +18,7 @@ use crate::plan::{Plan, plan};
 use crate::quorum::{LogEntry, MAX_ENTRY_BYTES, ProposeError, Quorum, voter_id};
 use crate::record::{MetadataOffset, MetadataRecord};
 use crate::recovered::{Recovered, RecoveredError, fold};
+use crate::settings::ConfigCheck;
 
 /// What happens to the controller.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ pub struct Controller {
     committed: ClusterImage,
     proposed: ClusterImage,
     rng: Rng,
+    check: ConfigCheck,
     /// Answers, each with the offset that must be published before; the offsets never fall.
     replies: VecDeque<Reply>,
 }
@@ -106,8 +108,14 @@ impl Controller {
             proposed,
             committed: image,
             rng,
+            check: |_| Ok(()),
             replies: VecDeque::new(),
         })
+    }
+
+    /// Says which settings a topic may be changed to have; without this, any.
+    pub fn set_config_check(&mut self, check: ConfigCheck) {
+        self.check = check;
     }
 
     /// What is committed; all but what recovery brought was published.
@@ -171,7 +179,7 @@ impl Controller {
 
     fn propose(&mut self, command: Command) -> Result<CommandResult, CommandError> {
         let offset = MetadataOffset(self.quorum.next_index());
-        let Plan { records, result } = plan(&self.proposed, command, &mut self.rng)?;
+        let Plan { records, result } = plan(&self.proposed, command, &mut self.rng, self.check)?;
         if records.is_empty() {
             return Ok(result);
         }

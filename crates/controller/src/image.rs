@@ -260,6 +260,13 @@ impl ClusterImage {
             MetadataRecord::AddPartitions { topic, partitions } => {
                 self.add_partitions(*topic, partitions)?;
             }
+            MetadataRecord::TopicConfigs { topic, configs } => {
+                let topic = self
+                    .topics
+                    .get_mut(topic)
+                    .ok_or(ImageError::UnknownTopic(*topic))?;
+                Arc::make_mut(topic).configs = configs.iter().cloned().collect();
+            }
             MetadataRecord::DeleteTopic { id } => {
                 let topic = self
                     .topics

@@ -16,6 +16,7 @@ use crate::command::{
 use crate::image::{ClusterImage, TopicState, is_reserved};
 use crate::placement;
 use crate::record::{Listener, MetadataRecord, PartitionAssignment};
+use crate::settings::{self, ConfigCheck};
 use crate::topic_name::{collision_key, is_valid_topic_name};
 
 /// The first six bits of an id whose notation begins with a dash.
@@ -27,11 +28,12 @@ pub(crate) struct Plan {
     pub result: CommandResult,
 }
 
-/// Plans `command` on `image`.
+/// Plans `command` on `image`. `check` knows which settings a topic may have.
 pub(crate) fn plan(
     image: &ClusterImage,
     command: Command,
     rng: &mut Rng,
+    check: ConfigCheck,
 ) -> Result<Plan, CommandError> {
     match command {
         Command::RegisterBroker {
@@ -62,6 +64,10 @@ pub(crate) fn plan(
             topics,
             validate_only,
         } => create_partitions(image, topics, validate_only, rng),
+        Command::AlterConfigs {
+            topics,
+            validate_only,
+        } => Ok(settings::plan(image, topics, validate_only, check)),
         Command::DeleteTopics { ids } => Ok(delete_topics(image, ids)),
         Command::AllocateProducerIds => {
             let first = image.next_producer_id();

@@ -82,6 +82,13 @@ pub enum MetadataRecord {
         /// The new partitions, by index.
         partitions: Vec<PartitionAssignment>,
     },
+    /// A topic has other settings.
+    TopicConfigs {
+        /// The topic's id.
+        topic: TopicId,
+        /// All that it has from now on.
+        configs: Vec<(String, String)>,
+    },
     /// All producer ids below `next` were given out to brokers (KIP-730).
     ProducerIds {
         /// The first id that was not.
@@ -112,6 +119,7 @@ const CREATE_TOPIC: u8 = 2;
 const DELETE_TOPIC: u8 = 3;
 const PRODUCER_IDS: u8 = 4;
 const ADD_PARTITIONS: u8 = 5;
+const TOPIC_CONFIGS: u8 = 6;
 
 /// The version of every body so far.
 const VERSION: u8 = 1;
@@ -155,6 +163,7 @@ impl MetadataRecord {
             MetadataRecord::CreateTopic { .. } => CREATE_TOPIC,
             MetadataRecord::DeleteTopic { .. } => DELETE_TOPIC,
             MetadataRecord::ProducerIds { .. } => PRODUCER_IDS,
+            MetadataRecord::TopicConfigs { .. } => TOPIC_CONFIGS,
             MetadataRecord::AddPartitions { .. } => ADD_PARTITIONS,
         }
     }
@@ -191,15 +200,16 @@ impl MetadataRecord {
             } => {
                 put_string(out, name);
                 out.put_slice(&id.0);
-                put_list(out, configs.iter(), |out, (key, value)| {
-                    put_string(out, key);
-                    put_string(out, value);
-                });
+                put_configs(out, configs);
                 put_assignments(out, partitions);
             }
             MetadataRecord::AddPartitions { topic, partitions } => {
                 out.put_slice(&topic.0);
                 put_assignments(out, partitions);
+            }
+            MetadataRecord::TopicConfigs { topic, configs } => {
+                out.put_slice(&topic.0);
+                put_configs(out, configs);
             }
             MetadataRecord::DeleteTopic { id } => out.put_slice(&id.0),
             MetadataRecord::ProducerIds { next } => out.put_i64_le(*next),
@@ -229,6 +239,10 @@ impl MetadataRecord {
                 topic: TopicId(body.id()?),
                 partitions: read_assignments(body)?,
             },
+            (TOPIC_CONFIGS, 1) => MetadataRecord::TopicConfigs {
+                topic: TopicId(body.id()?),
+                configs: body.list(CONFIG_BYTES, read_config)?,
+            },
             _ => return Err(RecordError::Unknown { kind, version }),
         };
         Ok(record)
@@ -256,6 +270,13 @@ pub(crate) fn put_brokers(out: &mut BytesMut, brokers: &[BrokerId]) {
 pub(crate) fn read_brokers(reader: &mut Reader) -> Result<Arc<[BrokerId]>, DecodeError> {
     let brokers = reader.list(4, |reader| reader.i32().map(BrokerId))?;
     Ok(brokers.into())
+}
+
+fn put_configs(out: &mut BytesMut, configs: &[(String, String)]) {
+    put_list(out, configs.iter(), |out, (key, value)| {
+        put_string(out, key);
+        put_string(out, value);
+    });
 }
 
 pub(crate) fn read_config(reader: &mut Reader) -> Result<(String, String), DecodeError> {

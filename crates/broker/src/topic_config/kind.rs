@@ -1,5 +1,7 @@
 //! What a setting may be: the types of Kafka's `ConfigDef`, with the bounds of each.
 
+use std::collections::BTreeSet;
+
 pub(crate) const INT_MAX: i64 = i32::MAX as i64;
 
 /// What a key may be set to.
@@ -36,6 +38,11 @@ impl Kind {
             Kind::Ratio => 6,
             Kind::Words(_) | Kind::Replicas | Kind::Any => 7,
         }
+    }
+
+    /// Whether single elements can be appended and subtracted.
+    pub(crate) fn is_list(self) -> bool {
+        matches!(self, Kind::Words(_) | Kind::Replicas | Kind::Any)
     }
 
     /// The value as Kafka writes what it has read.
@@ -91,11 +98,11 @@ fn whole(value: &str, least: i64, most: i64) -> Result<String, String> {
 
 /// Elements are parted by commas; one that stands there again counts once.
 fn list(value: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<String, String> {
-    let mut elements: Vec<&str> = Vec::new();
+    let (mut elements, mut seen) = (Vec::new(), BTreeSet::new());
     if !value.is_empty() {
         for element in value.split(',').map(str::trim) {
             check(element)?;
-            if !elements.contains(&element) {
+            if seen.insert(element) {
                 elements.push(element);
             }
         }

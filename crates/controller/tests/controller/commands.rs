@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wiber_controller::{
-    AssignmentError, Command, CommandError, CommandResult, LimitError, MAX_CONFIG_BYTES_PER_TOPIC,
-    MAX_IN_FLIGHT_BYTES, MAX_PARTITIONS_PER_COMMAND, MetadataOffset, PRODUCER_ID_BLOCK,
-    PartitionsSpec, ReplicationFactorError, TopicSpec,
+    AssignmentError, Command, CommandError, CommandResult, ConfigChange, ConfigEdit, LimitError,
+    MAX_CONFIG_BYTES_PER_TOPIC, MAX_IN_FLIGHT_BYTES, MAX_PARTITIONS_PER_COMMAND, MetadataOffset,
+    PRODUCER_ID_BLOCK, PartitionsSpec, ReplicationFactorError, TopicSpec,
 };
 use wiber_model::{BrokerId, LeaderEpoch, PartitionId, TopicId};
 
@@ -501,4 +501,65 @@ fn what_is_in_flight_is_bounded() {
     node.create_one(topic("room", 1));
     assert_eq!(node.shard.topic_count(), left + 1);
     assert!(node.shard.offset() > MetadataOffset(0));
+}
+
+#[test]
+fn settings_are_changed_on_what_the_changes_before_them_made() {
+    fn check(configs: &BTreeMap<String, String>) -> Result<(), String> {
+        match configs.get("list") {
+            Some(list) if list.len() > 7 => Err("too long".to_owned()),
+            _ => Ok(()),
+        }
+    }
+    let mut node = Node::new();
+    node.controller.set_config_check(check);
+    let id = node.create_one(topic("t", 1));
+    let append = |element: &str| {
+        let edit = ConfigEdit::Append {
+            elements: element.to_owned(),
+            default: "a".to_owned(),
+        };
+        ConfigChange::Edit(BTreeMap::from([("list".to_owned(), edit)]))
+    };
+    let alter = |node: &mut Node, id, change, validate_only| {
+        node.command(Command::AlterConfigs {
+            topics: vec![(id, change)],
+            validate_only,
+        })
+    };
+    let tried = alter(&mut node, id, append("x"), true);
+    let changes = ["b", "c"].map(|element| alter(&mut node, id, append(element), false));
+    let refused = alter(&mut node, id, append("d,e"), false);
+    assert_eq!(
+        node.answer(changes[0]),
+        None,
+        "answered before it is durable"
+    );
+    node.sync();
+    let altered = |result| Some(Ok(CommandResult::ConfigsAltered(vec![(id, result)])));
+    for command in [tried, changes[0], changes[1]] {
+        assert_eq!(node.answer(command).cloned(), altered(Ok(())));
+    }
+    let error = CommandError::InvalidConfig("too long".to_owned());
+    assert_eq!(node.answer(refused).cloned(), altered(Err(error)));
+    assert_eq!(node.shard.topic("t").unwrap().configs["list"], "a,b,c");
+
+    let large = ConfigChange::Replace(BTreeMap::from([(
+        "k".to_owned(),
+        "v".repeat(MAX_CONFIG_BYTES_PER_TOPIC),
+    )]));
+    let large = alter(&mut node, id, large, false);
+    let gone = TopicId([9; 16]);
+    let unknown = alter(&mut node, gone, append("b"), false);
+    let replace = alter(&mut node, id, ConfigChange::Replace(BTreeMap::new()), false);
+    node.sync();
+    let error = LimitError::ConfigBytes(MAX_CONFIG_BYTES_PER_TOPIC + 1);
+    assert_eq!(node.answer(large).cloned(), altered(Err(error.into())));
+    let error = CommandError::UnknownTopic(gone);
+    assert_eq!(
+        node.answer(unknown).cloned(),
+        Some(Ok(CommandResult::ConfigsAltered(vec![(gone, Err(error))])))
+    );
+    assert_eq!(node.answer(replace).cloned(), altered(Ok(())));
+    assert!(node.shard.topic("t").unwrap().configs.is_empty());
 }

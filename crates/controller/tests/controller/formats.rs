@@ -41,6 +41,10 @@ fn records() -> Vec<MetadataRecord> {
             topic: TopicId([0x33; 16]),
             partitions: vec![partition(&[1, 2])],
         },
+        MetadataRecord::TopicConfigs {
+            topic: TopicId([0x33; 16]),
+            configs: vec![("retention.ms".to_owned(), "7".to_owned())],
+        },
     ]
 }
 
