@@ -9,10 +9,13 @@ mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
+mod describe_cluster;
 mod describe_configs;
+mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
 pub(crate) mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
@@ -65,6 +68,9 @@ const SERVED: &[ApiKey] = &[
     ApiKey::DescribeConfigs,
     ApiKey::AlterConfigs,
     ApiKey::IncrementalAlterConfigs,
+    ApiKey::DescribeCluster,
+    ApiKey::DescribeTopicPartitions,
+    ApiKey::ListConfigResources,
 ];
 
 /// The APIs that are served, with their versions.
@@ -118,6 +124,13 @@ pub(crate) fn begin(
         }
         ApiKey::IncrementalAlterConfigs => {
             alter_configs::begin_incremental(shard, request, &decode(frame)?, fx);
+        }
+        ApiKey::DescribeCluster => describe_cluster::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::DescribeTopicPartitions => {
+            describe_topic_partitions::begin(shard, request, &decode(frame)?, fx);
+        }
+        ApiKey::ListConfigResources => {
+            list_config_resources::begin(shard, request, frame.version, &decode(frame)?, fx);
         }
         _ => unreachable!("{} is in the list of what is served", frame.key),
     }

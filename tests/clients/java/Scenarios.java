@@ -497,6 +497,10 @@ public final class Scenarios {
       checkEquals(bootstrap, node.host() + ":" + node.port(), "address");
       checkEquals(node.id(), admin.describeCluster().controller().get().id(), "controller");
       check(!admin.describeCluster().clusterId().get().isEmpty(), "cluster id");
+      Set<org.apache.kafka.common.config.ConfigResource.Type> brokers = Set.of(org.apache.kafka.common.config.ConfigResource.Type.BROKER);
+      List<String> configured = admin.listConfigResources(brokers, new org.apache.kafka.clients.admin.ListConfigResourcesOptions()).all().get().stream()
+          .map(org.apache.kafka.common.config.ConfigResource::name).collect(Collectors.toList());
+      checkEquals(List.of(node.idString()), configured, "brokers with settings");
     }
   }
 
