@@ -18,8 +18,16 @@ SERVED = (
     "ApiVersions",
     "CreateTopics",
     "DeleteTopics",
+    "DeleteRecords",
     "InitProducerId",
     "OffsetForLeaderEpoch",
+    "DescribeConfigs",
+    "AlterConfigs",
+    "CreatePartitions",
+    "IncrementalAlterConfigs",
+    "DescribeCluster",
+    "ListConfigResources",
+    "DescribeTopicPartitions",
 )
 SOFTWARE = {"client_software_name": "schema", "client_software_version": "1.0"}
 UNKNOWN_API = 32_000
@@ -81,7 +89,7 @@ def test_unknown_apis(client: Client, api_key: int) -> None:
 
 
 @pytest.mark.wiber_only("Kafka serves them")
-@pytest.mark.parametrize("api", ["JoinGroup", "OffsetCommit", "AddPartitionsToTxn", "DescribeConfigs", "DeleteRecords"])
+@pytest.mark.parametrize("api", ["JoinGroup", "AddPartitionsToTxn", "DescribeGroups", "DescribeLogDirs"])
 def test_apis_that_are_not_served(client: Client, api: str) -> None:
     """What is not advertised closes the connection."""
     client.send(api, versions(api)[0])

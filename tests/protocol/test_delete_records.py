@@ -118,3 +118,9 @@ def test_what_was_answered_survives_a_kill(start_broker: StartBroker, topic: str
     with Client(broker.address) as client:
         assert client.produce(made, batch(b"new"), 1).base_offset == 10
     broker.stop()
+
+
+def test_a_topic_that_keeps_everything(client: Client, topic: str) -> None:
+    """Without a clean-up policy only retention is off: what is deleted on request goes."""
+    client.create(topic, cleanup_policy="")
+    assert outcome(delete(client, 2, topic, {0: HIGH_WATERMARK})[0]) == (Error.NONE, 0)
