@@ -28,6 +28,7 @@ SERVED = (
     "DescribeCluster",
     "ListConfigResources",
     "DescribeTopicPartitions",
+    "DescribeProducers",
 )
 SOFTWARE = {"client_software_name": "schema", "client_software_version": "1.0"}
 UNKNOWN_API = 32_000

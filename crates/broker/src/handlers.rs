@@ -11,6 +11,7 @@ mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_producers;
 mod describe_topic_partitions;
 mod fetch;
 mod find_coordinator;
@@ -47,6 +48,7 @@ pub(crate) enum Work {
     DeleteRecords(delete_records::DeleteRecords),
     AlterConfigs(alter_configs::AlterConfigs),
     DeleteTopics(delete_topics::DeleteTopics),
+    DescribeProducers(describe_producers::DescribeProducers),
     Metadata(metadata::Metadata),
     InitProducerId,
 }
@@ -71,6 +73,7 @@ const SERVED: &[ApiKey] = &[
     ApiKey::DescribeCluster,
     ApiKey::DescribeTopicPartitions,
     ApiKey::ListConfigResources,
+    ApiKey::DescribeProducers,
 ];
 
 /// The APIs that are served, with their versions.
@@ -109,6 +112,7 @@ pub(crate) fn begin(
         ApiKey::Metadata => metadata::begin(shard, request, frame.version, decode(frame)?, fx),
         ApiKey::CreateTopics => create_topics::begin(shard, request, &decode(frame)?, fx),
         ApiKey::CreatePartitions => create_partitions::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::DescribeProducers => describe_producers::begin(shard, request, &decode(frame)?, fx),
         ApiKey::DeleteRecords => delete_records::begin(shard, request, &decode(frame)?, fx),
         ApiKey::DeleteTopics => {
             delete_topics::begin(shard, request, frame.version, decode(frame)?, fx)
@@ -167,6 +171,9 @@ pub(crate) fn answered(
         }
         (Work::OffsetForLeaderEpoch(work), Answer::EpochEnds(answers)) => {
             offset_for_leader_epoch::answered(shard, request, work, answers, fx);
+        }
+        (Work::DescribeProducers(work), Answer::Producers(answers)) => {
+            describe_producers::answered(shard, request, work, answers, fx);
         }
         (Work::DeleteRecords(work), Answer::RecordsDeleted(answers)) => {
             delete_records::answered(shard, request, work, answers, fx);

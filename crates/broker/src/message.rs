@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use wiber_controller::{Command, CommandError, CommandResult, MetadataOffset, MetadataRecord};
-use wiber_model::{Batch, LeaderEpoch, Offset, PartitionId, TimestampMs};
+use wiber_model::{
+    Batch, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TimestampMs,
+};
 use wiber_protocol::ErrorCode;
 use wiber_storage::frame::Frame;
 
@@ -162,6 +164,11 @@ pub enum Ask {
         /// Each with the epoch that the client believes in, and what it looks for.
         parts: Vec<(usize, PartitionId, LeaderEpoch, OffsetSpec)>,
     },
+    /// Say which idempotent producers are remembered.
+    Producers {
+        /// Each with its place in the asking request: the topic's and the partition's.
+        parts: Vec<((usize, usize), PartitionId)>,
+    },
     /// Say where leader epochs ended.
     EpochEnds {
         /// Each with the epoch that the client believes in, and the one it asks about.
@@ -218,8 +225,26 @@ pub enum Answer {
     Moved(usize),
     /// Offsets.
     Offsets(Vec<(usize, OffsetAnswer)>),
+    /// Idempotent producers.
+    Producers(Vec<((usize, usize), ProducersAnswer)>),
     /// Ends of epochs.
     EpochEnds(Vec<(usize, EpochEndAnswer)>),
+}
+
+/// The idempotent producers of a partition, by their ids.
+pub type ProducersAnswer = Result<Vec<RememberedProducer>, ErrorCode>;
+
+/// An idempotent producer, as a partition remembers it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RememberedProducer {
+    /// Its id.
+    pub id: ProducerId,
+    /// Its newest epoch.
+    pub epoch: ProducerEpoch,
+    /// The sequence of its last record; −1 if there is none.
+    pub last_sequence: Sequence,
+    /// The largest timestamp of its last batch; −1 if there is none.
+    pub last_timestamp: TimestampMs,
 }
 
 /// Where an epoch ended: the largest known epoch that is not above it, and the offset after its last record.

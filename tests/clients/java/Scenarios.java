@@ -16,6 +16,7 @@ import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.DeleteRecordsResult;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.ProducerState;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -67,6 +68,7 @@ public final class Scenarios {
     ALL.put("admin-errors", Scenarios::adminErrors);
     ALL.put("delete-records", Scenarios::deleteRecords);
     ALL.put("create-partitions", Scenarios::createPartitions);
+    ALL.put("describe-producers", Scenarios::describeProducers);
     ALL.put("admin-cluster", Scenarios::adminCluster);
     ALL.put("recreated-topic", Scenarios::recreatedTopic);
   }
@@ -472,6 +474,24 @@ public final class Scenarios {
           .map(record -> record.partition() + "/" + new String(record.value(), StandardCharsets.UTF_8))
           .collect(Collectors.toSet());
       checkEquals(Set.of("0/old", "2/new"), got, "records");
+    }
+  }
+
+  private void describeProducers(String topic) throws Exception {
+    create(topic, 1);
+    TopicPartition partition = new TopicPartition(topic, 0);
+    try (Admin admin = admin();
+        KafkaProducer<byte[], byte[]> producer = producer(Map.of("enable.idempotence", true))) {
+      check(admin.describeProducers(List.of(partition)).partitionResult(partition).get().activeProducers().isEmpty(), "no producer before");
+      for (int number = 0; number < 5; number++) {
+        producer.send(new ProducerRecord<>(topic, 0, 1_000_000L + number, null, bytes("" + number))).get();
+      }
+      List<ProducerState> producers = admin.describeProducers(List.of(partition)).partitionResult(partition).get().activeProducers();
+      checkEquals(1, producers.size(), "producers");
+      checkEquals(0, producers.get(0).producerEpoch(), "epoch");
+      checkEquals(4, producers.get(0).lastSequence(), "last sequence");
+      checkEquals(1_000_004L, producers.get(0).lastTimestamp(), "last timestamp");
+      check(producers.get(0).coordinatorEpoch().isEmpty() && producers.get(0).currentTransactionStartOffset().isEmpty(), "no transaction");
     }
   }
 

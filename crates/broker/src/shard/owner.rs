@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use wiber_controller::MetadataOffset;
 use wiber_model::mutant::{self, Mutant};
-use wiber_model::{LeaderEpoch, Now, Offset, PartitionId, TimestampMs};
+use wiber_model::{LeaderEpoch, Now, Offset, PartitionId, ProducerId, Sequence, TimestampMs};
 use wiber_protocol::ErrorCode;
-use wiber_storage::log::PartitionLog;
+use wiber_storage::log::{PartitionLog, ProducerEntry};
 use wiber_storage::store::{Placement, Read, ReadError, ReadId, ReadOutput, Ticket, Want};
 
 use super::{JobFor, Shard, Stopping};
@@ -15,7 +15,7 @@ use crate::job::{Job, JobOutput};
 use crate::machine::{Address, ConnectionId, Effect};
 use crate::message::{
     Answer, AppendAnswer, Ask, FetchAnswer, FetchPart, FoundOffset, Message, OffsetAnswer,
-    OffsetSpec, RequestId,
+    OffsetSpec, RememberedProducer, RequestId,
 };
 
 /// What the owner's side has under way.
@@ -103,6 +103,7 @@ impl Shard {
                     self.look_up(from, request, part, partition, current_epoch, spec, fx);
                 }
             }
+            Ask::Producers { parts } => self.describe_producers(from, request, parts, fx),
             Ask::EpochEnds { parts } => self.epoch_ends(from, request, parts, fx),
         }
     }
@@ -576,6 +577,22 @@ impl Shard {
         }
     }
 
+    fn describe_producers(
+        &mut self,
+        from: Address,
+        request: RequestId,
+        parts: Vec<((usize, usize), PartitionId)>,
+        fx: &mut Vec<Effect>,
+    ) {
+        let describe = |(part, partition)| {
+            let log = self.led(partition, LeaderEpoch::NONE);
+            let producers = log.map(|log| log.producers().iter().map(remembered).collect());
+            (part, producers)
+        };
+        let answers = parts.into_iter().map(describe).collect();
+        self.answer(from, request, Answer::Producers(answers), fx);
+    }
+
     fn epoch_ends(
         &mut self,
         from: Address,
@@ -592,6 +609,16 @@ impl Shard {
         };
         let answers = parts.into_iter().map(end).collect();
         self.answer(from, request, Answer::EpochEnds(answers), fx);
+    }
+}
+
+fn remembered((id, entry): (ProducerId, &ProducerEntry)) -> RememberedProducer {
+    let last = entry.batches.back();
+    RememberedProducer {
+        id,
+        epoch: entry.epoch,
+        last_sequence: last.map_or(Sequence(-1), |batch| batch.last_sequence),
+        last_timestamp: last.map_or(TimestampMs::NONE, |batch| batch.timestamp),
     }
 }
 
