@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .broker import ROOT, BrokerError, kafka, wiber
+from .broker import ROOT, BrokerError, ideal, kafka, wiber
 from .clients import ClientError, Clients
 from .machine import Ballast
 from .report import Result, in_short, tables
@@ -36,6 +36,8 @@ def main() -> int:
     kinds = [wiber(options.broker.resolve())] if not options.kafka_only else []
     if options.kafka or options.kafka_only:
         kinds.append(kafka())
+    if options.ideal:
+        kinds.append(ideal(options.wiber_bench))
     ballast = Ballast(home / "ballast") if options.ballast and not options.quick else None
     sides = [Side(kind, home / kind.name, clients, plan, ballast) for kind in kinds]
     begun = time.monotonic()
@@ -63,6 +65,7 @@ def main() -> int:
 def _measure(row: Row, sides: Sequence[Side], plan: Plan) -> Result:
     """The brokers in turn: A B A B, so that what drifts, drifts for both."""
     result = Result(row)
+    sides = [side for side in sides if any(fnmatch.fnmatch(row.name, rows) for rows in side.kind.rows)]
     for side in sides:
         result.runs[side.kind.name] = []
         result.durability[side.kind.name] = row.durability or side.kind.default_durability
@@ -102,6 +105,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--no-ballast", dest="ballast", action="store_false", help="do not fill the page cache first")
     parser.add_argument("--kafka", action="store_true", help="Apache Kafka beside it, in turn, with ratios")
     parser.add_argument("--kafka-only", action="store_true", help="Apache Kafka alone")
+    parser.add_argument("--ideal", action="store_true", help="the ideal broker beside it, in turn, with ratios")
     parser.add_argument("--warm-up", type=float, default=60, metavar="S", help="of a JVM (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
     parser.add_argument("--dir", type=Path, default=ROOT / ".cache" / "bench", help="data directories; on a real disk")

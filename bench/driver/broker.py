@@ -40,6 +40,10 @@ class Kind:
     """What a topic without settings has."""
     ready_deadline_s: float
     """How long a start may take."""
+    arguments: Sequence[str] = ("serve",)
+    """What makes the program a broker."""
+    rows: Sequence[str] = ("*",)
+    """Patterns of the rows that it can be measured in."""
     warms_up: bool = False
     """Whether it gets faster by running, as a JVM does: then one process serves all rows, after a warm-up."""
 
@@ -64,6 +68,19 @@ def kafka() -> Kind:
         default_durability=RELAXED,
         ready_deadline_s=120,
         warms_up=True,
+    )
+
+
+def ideal(program: Path) -> Kind:
+    """The least that a broker can do for a produce: see `crates/bench/src/ideal.rs`."""
+    return Kind(
+        name="ideal",
+        program=program,
+        arguments=("ideal",),
+        topic_settings={SYNCED: {"ideal.synced": "true"}, RELAXED: {}},
+        default_durability=RELAXED,
+        ready_deadline_s=10,
+        rows=("produce-*B", "ack-*", "spread-*-1p", "memory-idle", "start-empty"),
     )
 
 
@@ -98,7 +115,7 @@ class Broker:
 
     def command(self) -> Sequence[str]:
         """The command that runs it in the foreground."""
-        return [str(self.kind.program), "serve", "--data-dir", str(self.home / "data"), "--listen", self.address]
+        return [str(self.kind.program), *self.kind.arguments, "--data-dir", str(self.home / "data"), "--listen", self.address]
 
     def start(self) -> None:
         """Starts it and waits for its ready line."""

@@ -83,7 +83,7 @@ class Result:
 
 
 def tables(results: Sequence[Result]) -> str:
-    """The tables: a line for each row and broker, and one of ratios where two brokers were measured."""
+    """The tables: a line for each row and broker, and one of ratios for each other broker than the first."""
     parts = []
     for table, columns in COLUMNS.items():
         lines = [["row", "broker", "durability", *(column.title for column in columns)]]
@@ -108,8 +108,8 @@ def _lines(result: Result, columns: Sequence[Column]) -> list[list[str]]:
         if runs:
             figures = [_figure(column, result.spread(side, column.key)) for column in columns]
             lines.append([result.row.name, side, result.durability[side], *figures])
-    if len(lines) == 2:
-        first, second = result.runs
+    first, *others = (side for side, runs in result.runs.items() if runs) if lines else [""]
+    for second in others:
         ratios = [result.ratio(first, second, column.key) if column.compared else None for column in columns]
         told = ["-" if ratio is None else f"{ratio:.3g} x" for ratio in ratios]
         lines.append([result.row.name, f"{first}/{second}", "", *told])

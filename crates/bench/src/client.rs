@@ -24,9 +24,9 @@ use crate::error::BenchError;
 /// The last version that names topics rather than their ids.
 pub const PRODUCE_VERSION: i16 = 12;
 /// The last version that names topics rather than their ids.
-const FETCH_VERSION: i16 = 12;
+pub const FETCH_VERSION: i16 = 12;
 /// The last version that names topics in a list of their own.
-const DELETE_TOPICS_VERSION: i16 = 5;
+pub const DELETE_TOPICS_VERSION: i16 = 5;
 const API_VERSIONS_VERSION: i16 = 3;
 const METADATA_VERSION: i16 = 12;
 const CREATE_TOPICS_VERSION: i16 = 7;

@@ -41,6 +41,8 @@ pub enum BenchError {
     Exited(ExitStatus),
     #[error("the topic holds {found} records and should hold {expected}")]
     Lost { expected: i64, found: i64 },
+    #[error("the ideal broker does not serve {0}")]
+    NotServed(ApiKey),
     #[error("the result cannot be printed: {0}")]
     Print(#[from] serde_json::Error),
 }

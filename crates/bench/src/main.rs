@@ -5,6 +5,7 @@
 
 mod client;
 mod error;
+mod ideal;
 mod latency;
 mod load;
 mod startup;
@@ -55,6 +56,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         expect_records: i64,
     },
+    /// Runs the ideal broker: the least that a broker can do for a produce, to compare others with.
+    Ideal(ideal::Options),
 }
 
 #[derive(Args)]
@@ -161,6 +164,7 @@ fn run(command: Command) -> Result<(), BenchError> {
             start,
             expect_records,
         } => print(&start.launch().measure(&Probe::Fetch { expect_records })?),
+        Command::Ideal(options) => ideal::serve(&options),
     }
 }
 
