@@ -115,7 +115,14 @@ class Broker:
 
     def command(self) -> Sequence[str]:
         """The command that runs it in the foreground."""
-        return [str(self.kind.program), *self.kind.arguments, "--data-dir", str(self.home / "data"), "--listen", self.address]
+        return [
+            str(self.kind.program),
+            *self.kind.arguments,
+            "--data-dir",
+            str(self.home / "data"),
+            "--listen",
+            self.address,
+        ]
 
     def start(self) -> None:
         """Starts it and waits for its ready line."""
