@@ -29,6 +29,7 @@ SERVED = (
     "ListConfigResources",
     "DescribeTopicPartitions",
     "DescribeProducers",
+    "DescribeLogDirs",
 )
 SOFTWARE = {"client_software_name": "schema", "client_software_version": "1.0"}
 UNKNOWN_API = 32_000
@@ -90,7 +91,7 @@ def test_unknown_apis(client: Client, api_key: int) -> None:
 
 
 @pytest.mark.wiber_only("Kafka serves them")
-@pytest.mark.parametrize("api", ["JoinGroup", "AddPartitionsToTxn", "DescribeGroups", "DescribeLogDirs"])
+@pytest.mark.parametrize("api", ["JoinGroup", "AddPartitionsToTxn", "DescribeGroups", "DescribeAcls"])
 def test_apis_that_are_not_served(client: Client, api: str) -> None:
     """What is not advertised closes the connection."""
     client.send(api, versions(api)[0])

@@ -11,6 +11,7 @@ mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod fetch;
@@ -28,6 +29,7 @@ use wiber_controller::{CommandError, CommandResult};
 use wiber_model::{Now, PartitionId};
 use wiber_protocol::messages as m;
 use wiber_protocol::{ApiKey, Request, RequestFrame, Versions};
+use wiber_storage::DiskResult;
 
 use crate::job::JobOutput;
 use crate::machine::{Address, Effect};
@@ -48,6 +50,7 @@ pub(crate) enum Work {
     DeleteRecords(delete_records::DeleteRecords),
     AlterConfigs(alter_configs::AlterConfigs),
     DeleteTopics(delete_topics::DeleteTopics),
+    DescribeLogDirs(describe_log_dirs::DescribeLogDirs),
     DescribeProducers(describe_producers::DescribeProducers),
     Metadata(metadata::Metadata),
     InitProducerId,
@@ -66,6 +69,7 @@ const SERVED: &[ApiKey] = &[
     ApiKey::DeleteRecords,
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
+    ApiKey::DescribeLogDirs,
     ApiKey::CreatePartitions,
     ApiKey::DescribeConfigs,
     ApiKey::AlterConfigs,
@@ -112,6 +116,7 @@ pub(crate) fn begin(
         ApiKey::Metadata => metadata::begin(shard, request, frame.version, decode(frame)?, fx),
         ApiKey::CreateTopics => create_topics::begin(shard, request, &decode(frame)?, fx),
         ApiKey::CreatePartitions => create_partitions::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::DescribeLogDirs => describe_log_dirs::begin(shard, request, decode(frame)?, fx),
         ApiKey::DescribeProducers => describe_producers::begin(shard, request, &decode(frame)?, fx),
         ApiKey::DeleteRecords => delete_records::begin(shard, request, &decode(frame)?, fx),
         ApiKey::DeleteTopics => {
@@ -172,6 +177,9 @@ pub(crate) fn answered(
         (Work::OffsetForLeaderEpoch(work), Answer::EpochEnds(answers)) => {
             offset_for_leader_epoch::answered(shard, request, work, answers, fx);
         }
+        (Work::DescribeLogDirs(work), Answer::Sizes(answers)) => {
+            describe_log_dirs::answered(shard, request, work, answers, fx);
+        }
         (Work::DescribeProducers(work), Answer::Producers(answers)) => {
             describe_producers::answered(shard, request, work, answers, fx);
         }
@@ -216,6 +224,22 @@ pub(crate) fn job_done(
             produce::validated(shard, now, request, work, checked, fx);
         }
         (Some(work), output) => unreachable!("{output:?} is of no use to {work:?}"),
+    }
+}
+
+/// The disk answered.
+pub(crate) fn disk_done(
+    shard: &mut Shard,
+    request: RequestId,
+    result: DiskResult,
+    fx: &mut Vec<Effect>,
+) {
+    match shard.take_work(request) {
+        None => {}
+        Some(Work::DescribeLogDirs(work)) => {
+            describe_log_dirs::looked(shard, request, work, result, fx);
+        }
+        Some(work) => unreachable!("{work:?} asked nothing of the disk"),
     }
 }
 

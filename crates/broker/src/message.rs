@@ -169,6 +169,11 @@ pub enum Ask {
         /// Each with its place in the asking request: the topic's and the partition's.
         parts: Vec<((usize, usize), PartitionId)>,
     },
+    /// Say how large logs are.
+    Sizes {
+        /// Each with its place in the asking request: the topic's and the partition's.
+        parts: Vec<((usize, usize), PartitionId)>,
+    },
     /// Say where leader epochs ended.
     EpochEnds {
         /// Each with the epoch that the client believes in, and the one it asks about.
@@ -227,6 +232,8 @@ pub enum Answer {
     Offsets(Vec<(usize, OffsetAnswer)>),
     /// Idempotent producers.
     Producers(Vec<((usize, usize), ProducersAnswer)>),
+    /// Sizes of logs, in bytes; none of a log that is not there any more.
+    Sizes(Vec<((usize, usize), Option<u64>)>),
     /// Ends of epochs.
     EpochEnds(Vec<(usize, EpochEndAnswer)>),
 }

@@ -9,6 +9,8 @@ use wiber_storage::wal::WalOptions;
 pub struct BrokerOptions {
     /// `node.id`.
     pub node_id: BrokerId,
+    /// `log.dirs`: the data directory's absolute path, for clients to read.
+    pub log_dir: String,
     /// How many shards the partitions are spread over.
     pub shards: u16,
     /// The host and port that clients are told, where they are not told the address that they reached.
@@ -35,6 +37,7 @@ impl Default for BrokerOptions {
     fn default() -> BrokerOptions {
         BrokerOptions {
             node_id: BrokerId(1),
+            log_dir: String::new(),
             shards: 1,
             advertised: None,
             num_partitions: 1,

@@ -24,7 +24,7 @@ use wiber_controller::{
 use wiber_model::mutant::{self, Mutant};
 use wiber_model::{BrokerId, LeaderEpoch, Monotonic, Now, PartitionId, TimestampMs, TopicId};
 use wiber_protocol::{DecodeErrorKind, RequestFrame, Response, encode_response};
-use wiber_storage::{Store, StoreEffect};
+use wiber_storage::{DiskOp, OpToken, Store, StoreEffect};
 
 use crate::handlers::{self, Work};
 use crate::job::{Job, JobOutput};
@@ -69,6 +69,8 @@ pub struct Shard {
     next_request: u64,
     deadlines: BTreeSet<(Monotonic, RequestId)>,
     jobs: BTreeMap<JobToken, JobFor>,
+    /// Requests that wait for the disk.
+    disk_ops: BTreeMap<OpToken, RequestId>,
     next_job: u64,
     /// What this shard says to itself.
     inbox: VecDeque<Message>,
@@ -144,6 +146,7 @@ impl Shard {
             next_request: 0,
             deadlines: BTreeSet::new(),
             jobs: BTreeMap::new(),
+            disk_ops: BTreeMap::new(),
             next_job: 0,
             inbox: VecDeque::new(),
             storage: Vec::new(),
@@ -250,6 +253,13 @@ impl Shard {
     /// Hands work to a worker, for a request that stays pending.
     pub(crate) fn start_job(&mut self, request: RequestId, job: Job, fx: &mut Vec<Effect>) {
         self.emit_job(JobFor::Front(request), job, fx);
+    }
+
+    /// Asks the disk for something that a request waits for.
+    pub(crate) fn start_disk_op(&mut self, request: RequestId, op: DiskOp, fx: &mut Vec<Effect>) {
+        let token = self.store.token();
+        self.disk_ops.insert(token, request);
+        fx.push(Effect::Disk { token, op });
     }
 
     fn emit_job(&mut self, receiver: JobFor, job: Job, fx: &mut Vec<Effect>) {
@@ -785,6 +795,11 @@ impl Machine for Shard {
             }
             Event::Disconnected { connection } => self.disconnected(connection, fx),
             Event::Message { from, message } => self.message(now, from, message, fx),
+            Event::DiskDone { token, result } if self.disk_ops.contains_key(&token) => {
+                if let Some(request) = self.disk_ops.remove(&token) {
+                    handlers::disk_done(self, request, result, fx);
+                }
+            }
             Event::DiskDone { token, result } => {
                 self.store.disk_done(now, token, result, &mut self.storage);
                 // Answers that waited for tails to be written out may go now.

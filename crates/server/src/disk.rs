@@ -26,7 +26,7 @@ use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 use tracing::{info, warn};
 use wiber_model::{PartitionId, TopicId};
-use wiber_storage::io::BLOCK_BYTES;
+use wiber_storage::io::{BLOCK_BYTES, Space};
 use wiber_storage::{Disk, DiskError, DiskOp, DiskResult, FileId};
 
 use aligned::Aligned;
@@ -144,6 +144,13 @@ impl DataDirectory {
         &self.path
     }
 
+    /// Where it is, from the root of the filesystem on, as clients are told.
+    #[must_use]
+    pub fn absolute_path(&self) -> String {
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        path.to_string_lossy().into_owned()
+    }
+
     /// Performs one operation.
     ///
     /// # Errors
@@ -176,8 +183,19 @@ impl DataDirectory {
             DiskOp::Rename { from, to } => self.rename(from, to),
             DiskOp::Truncate { file, len } => self.truncate(file, len),
             DiskOp::Delete { files } => self.delete(&files),
+            DiskOp::Space => return self.space(),
         }
         .map(|()| Bytes::new())
+    }
+
+    fn space(&self) -> DiskResult {
+        let found = rustix::fs::fstatvfs(&self.root)
+            .map_err(|error| failed("look at the space of", "the data directory", error))?;
+        let space = Space {
+            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+            usable_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+        };
+        Ok(space.encode())
     }
 
     /// Says so in the log, now and then.

@@ -167,7 +167,9 @@ impl Server {
         let path = options.data_dir;
         let mut directory =
             DataDirectory::open(&path, shares.files_max).map_err(StartError::Directory)?;
-        let broker = wiber_broker::open(&mut directory, options.broker, clock.now(), seed())
+        let mut settings = options.broker;
+        settings.log_dir = directory.absolute_path();
+        let broker = wiber_broker::open(&mut directory, settings, clock.now(), seed())
             .map_err(|error| StartError::Open { path, error })?;
         if broker.report.frames == 0 {
             info!("nothing to recover");

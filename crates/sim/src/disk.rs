@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wiber_model::{Offset, PartitionId, Rng, TopicId};
-use wiber_storage::io::{BLOCK_BYTES, SegmentId};
+use wiber_storage::io::{BLOCK_BYTES, SegmentId, Space};
 use wiber_storage::{Disk, DiskError, DiskOp, DiskResult, FileId};
 
 use crate::coverage::{Count, Coverage};
@@ -176,7 +176,7 @@ impl SimDisk {
     pub fn begin(&mut self, op: DiskOp, coverage: &mut Coverage) -> (OpNumber, u64) {
         let base = match &op {
             DiskOp::WalWrite { .. } => self.speed.wal_write_ns,
-            DiskOp::Read { .. } => self.speed.read_ns,
+            DiskOp::Read { .. } | DiskOp::Space => self.speed.read_ns,
             DiskOp::Write { .. }
             | DiskOp::Truncate { .. }
             | DiskOp::Rename { .. }
@@ -352,7 +352,7 @@ impl SimDisk {
 
     fn issue(&mut self, op: DiskOp, coverage: &mut Coverage) -> InFlight {
         let (rate, count) = match &op {
-            DiskOp::Read { .. } => (self.faults.read_error, Count::ReadError),
+            DiskOp::Read { .. } | DiskOp::Space => (self.faults.read_error, Count::ReadError),
             DiskOp::WalWrite { sync: true, .. }
             | DiskOp::Sync { .. }
             | DiskOp::SyncDirectories { .. } => (self.faults.failed_sync, Count::FailedSync),
@@ -460,6 +460,13 @@ impl SimDisk {
     fn apply(&mut self, op: &DiskOp, issued: u64, coverage: &mut Coverage) -> DiskResult {
         match op {
             DiskOp::Read { file, at, len } => return self.read(*file, *at, *len),
+            DiskOp::Space => {
+                let space = Space {
+                    total_bytes: self.budget_bytes,
+                    usable_bytes: self.budget_bytes.saturating_sub(self.used_bytes()),
+                };
+                return Ok(space.encode());
+            }
             DiskOp::Write { file, at, data } => {
                 let data = data.concat();
                 let end = *at as usize + data.len();

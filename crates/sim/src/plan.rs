@@ -278,6 +278,7 @@ fn options(rng: &mut Rng, faults: FaultSet) -> BrokerOptions {
     };
     let expiry = faults.has(Fault::Expiry);
     BrokerOptions {
+        log_dir: "/simulated".to_owned(),
         advertised: rng.one_in(2).then(|| ("broker.example".to_owned(), 9092)),
         num_partitions: 1 + rng.below(3) as i32,
         retention_check_interval_ms: pick(rng, &[5, 50, 500]),

@@ -113,6 +113,37 @@ pub enum DiskOp {
         /// The files.
         files: Vec<FileId>,
     },
+    /// Looks how much room the filesystem has. Answers a [`Space`], encoded.
+    Space,
+}
+
+/// How much room a filesystem has, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it, whether free or not.
+    pub total_bytes: u64,
+    /// What the broker may still use.
+    pub usable_bytes: u64,
+}
+
+impl Space {
+    /// The answer to [`DiskOp::Space`].
+    #[must_use]
+    pub fn encode(self) -> Bytes {
+        let parts = [self.total_bytes, self.usable_bytes];
+        Bytes::from(parts.map(u64::to_be_bytes).concat())
+    }
+
+    /// Reads an answer; `None` if it is not one.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Space> {
+        let (total, rest) = bytes.split_first_chunk()?;
+        let (usable, rest) = rest.split_first_chunk()?;
+        rest.is_empty().then_some(Space {
+            total_bytes: u64::from_be_bytes(*total),
+            usable_bytes: u64::from_be_bytes(*usable),
+        })
+    }
 }
 
 /// The unit of WAL writes, in bytes: the logical block that direct I/O and torn writes go by.
@@ -141,7 +172,7 @@ impl fmt::Display for DiskError {
 
 impl std::error::Error for DiskError {}
 
-/// The answer to a [`DiskOp`]: the bytes of a read, or none.
+/// The answer to a [`DiskOp`]: the bytes of a read, a [`Space`], or none.
 pub type DiskResult = Result<Bytes, DiskError>;
 
 /// A data directory, called directly. Only start-up does so, and the tools that look at a directory.

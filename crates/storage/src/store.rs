@@ -541,6 +541,13 @@ impl Store {
         }
     }
 
+    /// A name for an operation on the same disk that is not the store's.
+    pub fn token(&mut self) -> OpToken {
+        let token = OpToken(self.next_token);
+        self.next_token += 1;
+        token
+    }
+
     /// Checks the invariants of each log and of the sums over them.
     ///
     /// # Panics
@@ -569,8 +576,7 @@ impl Store {
     }
 
     fn operate(&mut self, purpose: Purpose, op: DiskOp, fx: &mut Vec<StoreEffect>) {
-        let token = OpToken(self.next_token);
-        self.next_token += 1;
+        let token = self.token();
         self.ops.insert(token, purpose);
         fx.push(StoreEffect::Disk { token, op });
     }

@@ -104,6 +104,14 @@ impl Shard {
                 }
             }
             Ask::Producers { parts } => self.describe_producers(from, request, parts, fx),
+            Ask::Sizes { parts } => {
+                let size = |(part, partition)| {
+                    let log = self.store.log(partition);
+                    (part, log.map(PartitionLog::size_bytes))
+                };
+                let answer = Answer::Sizes(parts.into_iter().map(size).collect());
+                self.answer(from, request, answer, fx);
+            }
             Ask::EpochEnds { parts } => self.epoch_ends(from, request, parts, fx),
         }
     }

@@ -318,6 +318,7 @@ fn describe(op: &DiskOp) -> String {
         DiskOp::Sync { files } => format!("sync {}", paths(files)),
         DiskOp::SyncDirectories { files } => format!("sync the directories of {}", paths(files)),
         DiskOp::Rename { from, to } => format!("rename {} to {}", from.path(), to.path()),
+        DiskOp::Space => "look for space".to_owned(),
         DiskOp::Truncate { file, len } => format!("truncate {} to {len} bytes", file.path()),
         DiskOp::Delete { files } => format!("delete {}", paths(files)),
     }

@@ -274,6 +274,7 @@ impl Disk for MemDisk {
                 self.put_contents(file, &bytes);
             }
             DiskOp::Delete { files } => files.into_iter().for_each(|file| self.remove(file)),
+            DiskOp::Space => return Err(DiskError::Failed("the log does not ask".to_owned())),
         }
         Ok(Bytes::new())
     }
