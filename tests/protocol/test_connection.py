@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
-from broker_process import is_reference
-from protocol.client import Client, Error, fetch_body, produce_body
+from broker_process import is_reference, wait_until
+from protocol.client import DEADLINE_S, Client, Error, fetch_body, produce_body
 from protocol.records import batch
 from protocol.schema import message, versions
 
@@ -30,9 +30,15 @@ SERVED = (
     "DescribeTopicPartitions",
     "DescribeProducers",
     "DescribeLogDirs",
+    "DescribeQuorum",
+    "ElectLeaders",
+    "ListPartitionReassignments",
 )
 SOFTWARE = {"client_software_name": "schema", "client_software_version": "1.0"}
 UNKNOWN_API = 32_000
+FEATURES_VERSION = 3
+METADATA_LEVEL = 30
+"""4.3-IV0."""
 
 
 @pytest.mark.parametrize("version", versions("ApiVersions"))
@@ -46,6 +52,33 @@ def test_api_versions(client: Client, version: int) -> None:
         assert told[message(f"{api}Request").api_key] == (0 if api == "Produce" else stable[0], stable[-1]), api
     if not is_reference():
         assert len(told) == len(answer.api_keys) == len(SERVED)
+
+
+@pytest.mark.parametrize("version", [v for v in versions("ApiVersions") if v >= FEATURES_VERSION])
+def test_features(client: Client, topic: str, version: int) -> None:
+    """The metadata's version is that of Kafka 4.3, and the epoch moves with the metadata."""
+    before = client.ask("ApiVersions", version, **SOFTWARE)
+    client.create(topic)
+    wait_until(lambda: features_epoch(client) > before.finalized_features_epoch >= 0, DEADLINE_S, "the epoch moves")
+    supported = {each.name: (each.min_version, each.max_version) for each in before.supported_features}
+    finalized = {each.name: (each.min_version_level, each.max_version_level) for each in before.finalized_features}
+    assert supported["metadata.version"][1] == METADATA_LEVEL
+    assert finalized["metadata.version"] == (METADATA_LEVEL, METADATA_LEVEL)
+    if not is_reference():
+        # What groups, transactions and changing quorums need is not there yet.
+        assert supported == finalized == {"metadata.version": (METADATA_LEVEL, METADATA_LEVEL)}
+
+
+def features_epoch(client: Client) -> int:
+    """Which metadata the features are told from."""
+    return client.ask("ApiVersions", FEATURES_VERSION, **SOFTWARE).finalized_features_epoch
+
+
+@pytest.mark.parametrize("version", [v for v in versions("ApiVersions") if v < FEATURES_VERSION])
+def test_features_of_old(client: Client, version: int) -> None:
+    """Before version 3 nothing is said of them."""
+    answer = client.ask("ApiVersions", version, **SOFTWARE)
+    assert (answer.supported_features, answer.finalized_features, answer.finalized_features_epoch) == ([], [], -1)
 
 
 @pytest.mark.parametrize("version", [5, 6, 32_767])

@@ -86,6 +86,11 @@ impl ControllerMachine {
                     self.applied[usize::from(shard)] = offset;
                 }
             }
+            Message::DescribeQuorum { request } => {
+                let state = self.controller.log_state();
+                let message = Message::Quorum { request, state };
+                fx.push(Effect::Send { to: from, message });
+            }
             Message::Quiet => self.quiet += 1,
             Message::Durable { frames } => {
                 self.durable = frames;

@@ -13,19 +13,22 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 pub(crate) mod init_producer_id;
 mod list_config_resources;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_for_leader_epoch;
 mod produce;
 
 use std::collections::BTreeMap;
 
-use wiber_controller::{CommandError, CommandResult};
+use wiber_controller::{CommandError, CommandResult, MAX_PARTITIONS, MetadataLogState};
 use wiber_model::{Now, PartitionId};
 use wiber_protocol::messages as m;
 use wiber_protocol::{ApiKey, Request, RequestFrame, Versions};
@@ -52,6 +55,7 @@ pub(crate) enum Work {
     DeleteTopics(delete_topics::DeleteTopics),
     DescribeLogDirs(describe_log_dirs::DescribeLogDirs),
     DescribeProducers(describe_producers::DescribeProducers),
+    DescribeQuorum,
     Metadata(metadata::Metadata),
     InitProducerId,
 }
@@ -78,6 +82,9 @@ const SERVED: &[ApiKey] = &[
     ApiKey::DescribeTopicPartitions,
     ApiKey::ListConfigResources,
     ApiKey::DescribeProducers,
+    ApiKey::DescribeQuorum,
+    ApiKey::ElectLeaders,
+    ApiKey::ListPartitionReassignments,
 ];
 
 /// The APIs that are served, with their versions.
@@ -116,8 +123,15 @@ pub(crate) fn begin(
         ApiKey::Metadata => metadata::begin(shard, request, frame.version, decode(frame)?, fx),
         ApiKey::CreateTopics => create_topics::begin(shard, request, &decode(frame)?, fx),
         ApiKey::CreatePartitions => create_partitions::begin(shard, request, &decode(frame)?, fx),
-        ApiKey::DescribeLogDirs => describe_log_dirs::begin(shard, request, decode(frame)?, fx),
-        ApiKey::DescribeProducers => describe_producers::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::DescribeLogDirs => describe_log_dirs::begin(shard, request, decode(frame)?, fx)?,
+        ApiKey::DescribeQuorum => describe_quorum::begin(shard, request, &decode(frame)?, fx)?,
+        ApiKey::ElectLeaders => elect_leaders::begin(shard, request, decode(frame)?, fx)?,
+        ApiKey::ListPartitionReassignments => {
+            list_partition_reassignments::begin(shard, request, &decode(frame)?, fx);
+        }
+        ApiKey::DescribeProducers => {
+            describe_producers::begin(shard, request, &decode(frame)?, fx)?
+        }
         ApiKey::DeleteRecords => delete_records::begin(shard, request, &decode(frame)?, fx),
         ApiKey::DeleteTopics => {
             delete_topics::begin(shard, request, frame.version, decode(frame)?, fx)
@@ -144,6 +158,16 @@ pub(crate) fn begin(
         _ => unreachable!("{} is in the list of what is served", frame.key),
     }
     Ok(())
+}
+
+/// Refuses a request that names more partitions than a cluster can have, where the answer says much more of each than the request did.
+fn check_named(partitions: usize) -> Result<(), String> {
+    if partitions <= MAX_PARTITIONS {
+        return Ok(());
+    }
+    Err(format!(
+        "the request names {partitions} partitions, and a cluster has at most {MAX_PARTITIONS}"
+    ))
 }
 
 fn decode<R: Request>(frame: RequestFrame) -> Result<R, String> {
@@ -207,6 +231,19 @@ pub(crate) fn command_done(
         Some(Work::DeleteTopics(work)) => delete_topics::done(shard, request, work, result, fx),
         Some(Work::Metadata(work)) => metadata::created(shard, request, work, result, fx),
         Some(work) => unreachable!("{work:?} gave no command"),
+    }
+}
+
+/// The controller has said where the metadata log stands.
+pub(crate) fn quorum_described(
+    shard: &mut Shard,
+    now: Now,
+    request: RequestId,
+    state: MetadataLogState,
+    fx: &mut Vec<Effect>,
+) {
+    if shard.take_work(request).is_some() {
+        describe_quorum::answered(shard, now, request, state, fx);
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use wiber_controller::{Command, CommandError, CommandResult, MetadataOffset, MetadataRecord};
+use wiber_controller::{
+    Command, CommandError, CommandResult, MetadataLogState, MetadataOffset, MetadataRecord,
+};
 use wiber_model::{
     Batch, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TimestampMs,
 };
@@ -93,6 +95,18 @@ pub enum Message {
         request: RequestId,
         /// The outcome.
         result: Result<CommandResult, CommandError>,
+    },
+    /// To the controller: where does the metadata log stand?
+    DescribeQuorum {
+        /// The shard's request.
+        request: RequestId,
+    },
+    /// From the controller: where it stands.
+    Quorum {
+        /// The shard's request.
+        request: RequestId,
+        /// The answer.
+        state: MetadataLogState,
     },
     /// From the controller to every shard: committed metadata.
     Metadata {

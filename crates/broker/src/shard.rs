@@ -242,6 +242,12 @@ impl Shard {
         );
     }
 
+    /// Asks the controller where the metadata log stands.
+    pub(crate) fn describe_quorum(&mut self, request: RequestId, fx: &mut Vec<Effect>) {
+        let message = Message::DescribeQuorum { request };
+        self.send(Address::Controller, message, fx);
+    }
+
     fn send(&mut self, to: Address, message: Message, fx: &mut Vec<Effect>) {
         if to == Address::Shard(self.number) {
             self.inbox.push_back(message);
@@ -487,6 +493,9 @@ impl Shard {
             Message::CommandDone { request, result } => {
                 self.command_done(request, result, fx);
             }
+            Message::Quorum { request, state } => {
+                handlers::quorum_described(self, now, request, state, fx);
+            }
             Message::Serve => {
                 self.serving = true;
                 self.owner.ready.extend(self.connections.keys());
@@ -523,6 +532,7 @@ impl Shard {
             | Message::Close
             | Message::Closed { .. }
             | Message::Command { .. }
+            | Message::DescribeQuorum { .. }
             | Message::Quiet
             | Message::MetadataApplied { .. } => {
                 unreachable!(

@@ -60,6 +60,17 @@ pub enum ControllerEffect {
     Fatal(String),
 }
 
+/// Where the metadata log stands, which this node leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MetadataLogState {
+    /// The leader's term.
+    pub term: u64,
+    /// The last entry that is committed.
+    pub committed: MetadataOffset,
+    /// The last entry.
+    pub last: MetadataOffset,
+}
+
 /// The metadata controller of a node.
 #[derive(Debug)]
 pub struct Controller {
@@ -111,6 +122,16 @@ impl Controller {
             check: |_| Ok(()),
             replies: VecDeque::new(),
         })
+    }
+
+    /// Where the metadata log stands.
+    #[must_use]
+    pub fn log_state(&self) -> MetadataLogState {
+        MetadataLogState {
+            term: self.quorum.term(),
+            committed: self.committed.offset(),
+            last: MetadataOffset(self.quorum.next_index() - 1),
+        }
     }
 
     /// Says which settings a topic may be changed to have; without this, any.

@@ -29,7 +29,7 @@ pub use command::{
     MAX_TOPICS, PRODUCER_ID_BLOCK, PartitionsSpec, ReplicationFactorError, TopicCreation,
     TopicSpec,
 };
-pub use controller::{Controller, ControllerEffect, ControllerEvent};
+pub use controller::{Controller, ControllerEffect, ControllerEvent, MetadataLogState};
 pub use image::{
     ClusterImage, ImageError, PartitionState, Registration, SnapshotError, TopicState,
 };

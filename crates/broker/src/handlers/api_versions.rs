@@ -3,8 +3,16 @@
 use wiber_protocol::api::PRODUCE_ADVERTISED_MIN_VERSION;
 
 use super::*;
+use wiber_controller::MetadataOffset;
 use wiber_protocol::ErrorCode;
+use wiber_protocol::messages::api_versions::{FinalizedFeatureKey, SupportedFeatureKey};
 use wiber_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+
+/// The feature that says what the cluster's brokers and controllers agree on (KIP-584, KIP-778). Kafka's others stand for groups,
+/// transactions and changing quorums, which are not served: a feature at level 0 is not told.
+const METADATA_VERSION: &str = "metadata.version";
+/// Kafka's 4.3-IV0, whose requests are served; there is no other level to change to.
+const METADATA_LEVEL: i16 = 30;
 
 pub(super) fn begin(
     shard: &mut Shard,
@@ -31,11 +39,12 @@ pub(super) fn begin(
             ErrorCode::None
         }
     };
-    shard.respond(request, &response(error), fx);
+    let response = response(error, shard.image.offset());
+    shard.respond(request, &response, fx);
     Ok(())
 }
 
-fn response(error: ErrorCode) -> ApiVersionsResponse {
+fn response(error: ErrorCode, metadata: MetadataOffset) -> ApiVersionsResponse {
     let api_keys = served_apis().map(|(key, versions)| {
         let min = if key == ApiKey::Produce {
             PRODUCE_ADVERTISED_MIN_VERSION
@@ -51,6 +60,17 @@ fn response(error: ErrorCode) -> ApiVersionsResponse {
     ApiVersionsResponse {
         error_code: error.code(),
         api_keys: api_keys.collect(),
+        supported_features: vec![SupportedFeatureKey {
+            name: METADATA_VERSION.into(),
+            min_version: METADATA_LEVEL,
+            max_version: METADATA_LEVEL,
+        }],
+        finalized_features_epoch: metadata.0 as i64,
+        finalized_features: vec![FinalizedFeatureKey {
+            name: METADATA_VERSION.into(),
+            max_version_level: METADATA_LEVEL,
+            min_version_level: METADATA_LEVEL,
+        }],
         ..Default::default()
     }
 }

@@ -30,7 +30,14 @@ pub(super) fn begin(
     request: RequestId,
     body: DescribeLogDirsRequest,
     fx: &mut Vec<Effect>,
-) {
+) -> Result<(), String> {
+    check_named(
+        body.topics
+            .iter()
+            .flatten()
+            .map(|topic| topic.partitions.len())
+            .sum(),
+    )?;
     let mut work = DescribeLogDirs {
         topics: Vec::new(),
         space: None,
@@ -58,6 +65,7 @@ pub(super) fn begin(
         |parts| Ask::Sizes { parts },
         fx,
     );
+    Ok(())
 }
 
 /// Each topic and partition once, in order; all that there are if none are named.

@@ -31,7 +31,13 @@ pub(super) fn begin(
     request: RequestId,
     body: &DescribeProducersRequest,
     fx: &mut Vec<Effect>,
-) {
+) -> Result<(), String> {
+    check_named(
+        body.topics
+            .iter()
+            .map(|topic| topic.partition_indexes.len())
+            .sum(),
+    )?;
     let mut work = DescribeProducers {
         topics: Vec::new(),
         left: 0,
@@ -64,7 +70,7 @@ pub(super) fn begin(
     work.left = asks.len();
     if asks.is_empty() {
         finish(shard, request, work, fx);
-        return;
+        return Ok(());
     }
     shard.put_back(request, Work::DescribeProducers(work));
     ask_owners(
@@ -75,6 +81,7 @@ pub(super) fn begin(
         |parts| Ask::Producers { parts },
         fx,
     );
+    Ok(())
 }
 
 pub(super) fn answered(
