@@ -9,7 +9,7 @@
 //! - A consumer sees nothing at or beyond the high watermark, which is read once per fetch (R14).
 //! - Nothing is decoded, allocated or kept that a named limit does not bound (D9).
 
-mod broker_config;
+pub mod broker_config;
 mod controller;
 mod disk;
 mod errors;
@@ -31,5 +31,5 @@ pub use job::{Job, JobOutput};
 pub use machine::{Address, ConnectionId, Effect, Event, JobToken, Machine};
 pub use message::Message;
 pub use open::{Broker, OpenError, open};
-pub use options::BrokerOptions;
+pub use options::{BrokerOptions, ListenerOptions};
 pub use shard::Shard;

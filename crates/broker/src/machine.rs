@@ -45,6 +45,8 @@ pub enum Event {
         peer: SocketAddr,
         /// The address that the client reached: what it is told to come back to where nothing else is advertised.
         local: SocketAddr,
+        /// The number of the listener that it came by, among those of [`BrokerOptions`](crate::BrokerOptions).
+        listener: u16,
     },
     /// A whole request came in, without its size prefix. The driver has checked its size against the limit. It is
     /// answered by exactly one [`Effect::Respond`] or by [`Effect::Close`].

@@ -75,7 +75,7 @@ pub fn open(
         |bytes| {
             let metadata =
                 RecoveredMetadata::new(bytes.section, bytes.frames).map_err(|e| e.to_string())?;
-            let configs = log_configs(metadata.image());
+            let configs = log_configs(metadata.image(), &options.topic_defaults);
             Ok((metadata, configs))
         },
     )?;
@@ -151,10 +151,13 @@ fn identify(
 }
 
 /// The partitions that the metadata know, with the configurations of their logs.
-fn log_configs(image: &wiber_controller::ClusterImage) -> BTreeMap<PartitionId, Arc<LogConfig>> {
+fn log_configs(
+    image: &wiber_controller::ClusterImage,
+    defaults: &BTreeMap<String, String>,
+) -> BTreeMap<PartitionId, Arc<LogConfig>> {
     let mut configs = BTreeMap::new();
     for topic in image.topics() {
-        let config = Arc::new(TopicConfig::of(topic.configs.iter()).log());
+        let config = Arc::new(TopicConfig::of(defaults, &topic.configs).log());
         for partition in 0..topic.partitions.len() as i32 {
             let id = PartitionId {
                 topic: topic.id,
@@ -204,20 +207,17 @@ fn shards(
 fn registration(options: &BrokerOptions, identity: &Identity, rng: &mut Rng) -> Command {
     let mut incarnation = [0; 16];
     rng.fill(&mut incarnation);
-    let listeners = options
-        .advertised
-        .iter()
-        .map(|(host, port)| Listener {
-            name: "PLAINTEXT".to_owned(),
-            host: host.clone(),
-            port: *port,
-        })
-        .collect();
+    let told = options.listeners.iter().filter_map(|listener| {
+        let (host, port) = listener.advertised.clone()?;
+        let name = listener.name.clone();
+        Some(Listener { name, host, port })
+    });
+    let listeners = told.collect();
     Command::RegisterBroker {
         id: options.node_id,
         incarnation,
         directory: identity.directory.0,
         listeners,
-        rack: None,
+        rack: options.rack.clone(),
     }
 }

@@ -1,8 +1,12 @@
 //! What a broker is told when it is opened. The names and defaults are Kafka's where Kafka has them.
 
+use std::collections::BTreeMap;
+
 use wiber_model::BrokerId;
 use wiber_storage::store::StoreOptions;
 use wiber_storage::wal::WalOptions;
+
+use crate::broker_config::DEFAULT_DESCRIBED_PARTITIONS_MAX;
 
 /// Settings of a broker.
 #[derive(Clone, Debug)]
@@ -13,14 +17,24 @@ pub struct BrokerOptions {
     pub log_dir: String,
     /// How many shards the partitions are spread over.
     pub shards: u16,
-    /// The host and port that clients are told, where they are not told the address that they reached.
-    pub advertised: Option<(String, u16)>,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// What clients come by: [`Event::Connected`](crate::Event::Connected) counts them from 0 on.
+    pub listeners: Vec<ListenerOptions>,
+    /// What was set of the broker, by name: each value legal, as Kafka writes it.
+    pub settings: BTreeMap<String, String>,
+    /// What a topic has that does not set it, where that is not the setting's own default.
+    pub topic_defaults: BTreeMap<String, String>,
     /// `num.partitions`: of a topic that is created without a number.
     pub num_partitions: i32,
     /// `default.replication.factor`.
     pub default_replication_factor: i16,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// `max.request.partition.size.limit`.
+    pub described_partitions_max: i32,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval_ms: i64,
     /// `producer.id.expiration.ms`.
@@ -33,16 +47,30 @@ pub struct BrokerOptions {
     pub store: StoreOptions,
 }
 
+/// What clients of a listener are told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenerOptions {
+    /// Its name.
+    pub name: String,
+    /// The host and port that its clients are told, where they are not told the address that they reached.
+    pub advertised: Option<(String, u16)>,
+}
+
 impl Default for BrokerOptions {
     fn default() -> BrokerOptions {
         BrokerOptions {
             node_id: BrokerId(1),
             log_dir: String::new(),
             shards: 1,
-            advertised: None,
+            rack: None,
+            listeners: Vec::new(),
+            settings: BTreeMap::new(),
+            topic_defaults: BTreeMap::new(),
             num_partitions: 1,
             default_replication_factor: 1,
             auto_create_topics: true,
+            delete_topics: true,
+            described_partitions_max: DEFAULT_DESCRIBED_PARTITIONS_MAX,
             retention_check_interval_ms: 300_000,
             producer_id_expiration_ms: 86_400_000,
             fetch_sessions_max: 1000,

@@ -23,7 +23,7 @@ use wiber_controller::{
 };
 use wiber_model::mutant::{self, Mutant};
 use wiber_model::{BrokerId, LeaderEpoch, Monotonic, Now, PartitionId, TimestampMs, TopicId};
-use wiber_protocol::{DecodeErrorKind, RequestFrame, Response, encode_response};
+use wiber_protocol::{DecodeErrorKind, RequestFrame, Response, Str, encode_response};
 use wiber_storage::{DiskOp, OpToken, Store, StoreEffect};
 
 use crate::handlers::{self, Work};
@@ -125,7 +125,12 @@ impl Shard {
     ) -> Shard {
         let configs = image
             .topics()
-            .map(|topic| (topic.id, Arc::new(TopicConfig::of(topic.configs.iter()))))
+            .map(|topic| {
+                (
+                    topic.id,
+                    Arc::new(TopicConfig::of(&options.topic_defaults, &topic.configs)),
+                )
+            })
             .collect();
         let sweep = Sweep {
             next: now.monotonic.plus_ms(options.retention_check_interval_ms),
@@ -194,16 +199,19 @@ impl Shard {
 
     /// Where clients are told to find this broker, if they came to `connection`.
     pub(crate) fn advertised(&self, connection: ConnectionId) -> (String, i32) {
-        match (&self.options.advertised, self.connections.get(&connection)) {
-            (Some((host, port)), _) => (host.clone(), i32::from(*port)),
-            (None, Some(connection)) => {
+        let Some(connection) = self.connections.get(&connection) else {
+            return (String::new(), -1);
+        };
+        let listener = self.options.listeners.get(usize::from(connection.listener));
+        match listener.and_then(|listener| listener.advertised.as_ref()) {
+            Some((host, port)) => (host.clone(), i32::from(*port)),
+            None => {
                 let local = connection.local;
                 (
                     local.ip().to_canonical().to_string(),
                     i32::from(local.port()),
                 )
             }
-            (None, None) => (String::new(), -1),
         }
     }
 
@@ -218,6 +226,11 @@ impl Shard {
     /// A topic's configuration.
     pub(crate) fn topic_config(&self, topic: TopicId) -> Option<Arc<TopicConfig>> {
         self.configs.get(&topic).cloned()
+    }
+
+    /// The rack that this broker stands in.
+    pub(crate) fn rack(&self) -> Option<Str> {
+        self.options.rack.as_deref().map(Str::from)
     }
 
     /// This broker's id.
@@ -613,7 +626,10 @@ impl Shard {
         let Some(state) = self.image.topic_by_id(topic) else {
             return;
         };
-        let config = Arc::new(TopicConfig::of(state.configs.iter()));
+        let config = Arc::new(TopicConfig::of(
+            &self.options.topic_defaults,
+            &state.configs,
+        ));
         self.configs.insert(topic, Arc::clone(&config));
         let config = Arc::new(config.log());
         for (index, partition) in state.partitions.iter().enumerate().skip(first) {
@@ -633,7 +649,10 @@ impl Shard {
         let Some(state) = self.image.topic_by_id(topic) else {
             return;
         };
-        let config = Arc::new(TopicConfig::of(state.configs.iter()));
+        let config = Arc::new(TopicConfig::of(
+            &self.options.topic_defaults,
+            &state.configs,
+        ));
         let partitions = state.partitions.len() as i32;
         self.configs.insert(topic, Arc::clone(&config));
         let config = Arc::new(config.log());
@@ -794,8 +813,9 @@ impl Machine for Shard {
                 connection,
                 peer,
                 local,
+                listener,
             } => {
-                self.connected(connection, peer, local);
+                self.connected(connection, peer, local, listener);
             }
             Event::Frame { connection, frame } => {
                 if let Some(state) = self.connections.get_mut(&connection) {
@@ -827,9 +847,16 @@ impl Machine for Shard {
 }
 
 impl Shard {
-    fn connected(&mut self, connection: ConnectionId, peer: SocketAddr, local: SocketAddr) {
+    fn connected(
+        &mut self,
+        connection: ConnectionId,
+        peer: SocketAddr,
+        local: SocketAddr,
+        listener: u16,
+    ) {
         tracing::debug!(%peer, shard = self.number, "connected");
-        self.connections.insert(connection, Connection::new(local));
+        let state = Connection::new(local, listener);
+        self.connections.insert(connection, state);
     }
 }
 

@@ -77,9 +77,10 @@ pub(crate) fn warn_if_without_effect(name: &str, value: &str) {
 }
 
 impl TopicConfig {
-    /// The configuration that `settings`, which were checked, make of the defaults.
-    pub(crate) fn of<'a, V: AsRef<str> + 'a>(
-        settings: impl Iterator<Item = (&'a String, &'a V)>,
+    /// The configuration that `settings`, which were checked, make of the broker's defaults, and these of the keys'.
+    pub(crate) fn of(
+        defaults: &BTreeMap<String, String>,
+        settings: &BTreeMap<String, String>,
     ) -> TopicConfig {
         let mut config = TopicConfig {
             log: LogConfig::default(),
@@ -88,8 +89,8 @@ impl TopicConfig {
                 ..Rules::default()
             },
         };
-        for (key, value) in settings {
-            config.set(key, value.as_ref().trim());
+        for (key, value) in defaults.iter().chain(settings) {
+            config.set(key, value.trim());
         }
         config
     }
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn defaults_are_legal_and_are_what_holds() {
-        let none: [(&String, &String); 0] = [];
+        let none = BTreeMap::new();
         let defaults = KEYS
             .iter()
             .map(|key| (key.name.to_owned(), key.default.to_owned()));
@@ -154,10 +155,7 @@ mod tests {
         for key in KEYS {
             assert_eq!(key.kind.parse(key.default).as_deref(), Ok(key.default));
         }
-        let (set, unset) = (
-            TopicConfig::of(all.iter()),
-            TopicConfig::of(none.into_iter()),
-        );
+        let (set, unset) = (TopicConfig::of(&none, &all), TopicConfig::of(&none, &none));
         assert_eq!(set.log(), unset.log());
         assert_eq!(format!("{:?}", set.rules()), format!("{:?}", unset.rules()));
     }
@@ -186,15 +184,20 @@ mod tests {
 
     #[test]
     fn settings_reach_log_and_rules() {
-        let settings = [
+        let settings = BTreeMap::from([
             ("segment.bytes".to_owned(), "2000000".to_owned()),
             (
                 "message.timestamp.type".to_owned(),
                 "LogAppendTime".to_owned(),
             ),
             (DURABILITY.to_owned(), "relaxed".to_owned()),
-        ];
-        let config = TopicConfig::of(settings.iter().map(|(k, v)| (k, v)));
+        ]);
+        let defaults = BTreeMap::from([
+            ("segment.bytes".to_owned(), "3000000".to_owned()),
+            ("segment.ms".to_owned(), "77".to_owned()),
+        ]);
+        let config = TopicConfig::of(&defaults, &settings);
+        assert_eq!(config.log().segment_ms, 77);
         assert_eq!(config.log().segment_bytes, 2_000_000);
         assert!(config.log().relaxed);
         assert_eq!(config.rules().timestamp_type, TimestampType::LogAppendTime);

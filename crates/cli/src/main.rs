@@ -2,9 +2,11 @@
 //!
 //! What goes wrong is one line on standard error that says what to do, and exit code 1.
 
+mod config;
 mod log;
 mod logging;
 mod serve;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -22,12 +24,15 @@ struct Arguments {
 enum Command {
     Serve(serve::Arguments),
     #[command(subcommand)]
+    Config(config::Command),
+    #[command(subcommand)]
     Log(log::Command),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Config(command) => config::run(&command),
         Command::Log(command) => log::run(&command),
     }
 }

@@ -19,5 +19,5 @@ mod shard_thread;
 mod threads;
 mod wal_thread;
 
-pub use server::{Server, ServerOptions, Signals, StartError};
-pub use wiber_broker::{BrokerOptions, inspect, served_apis};
+pub use server::{Listening, Server, ServerOptions, Signals, StartError};
+pub use wiber_broker::{BrokerOptions, broker_config, inspect, served_apis};

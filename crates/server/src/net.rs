@@ -3,6 +3,7 @@
 //! Each shard has its connections to itself; all share the limits. The first shard's thread accepts clients for all of them.
 
 mod acceptor;
+mod admission;
 mod budget;
 mod connection;
 mod frame_reader;
@@ -11,11 +12,12 @@ mod outgoing;
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -24,7 +26,8 @@ use wiber_broker::{ConnectionId, Event};
 use wiber_model::Monotonic;
 use wiber_protocol::Frame;
 
-pub(crate) use acceptor::{accept, bind};
+pub(crate) use acceptor::{Door, accept, bind};
+use admission::{Admission, Refusal};
 use budget::Budget;
 use connection::{Connection, ConnectionTask, End};
 pub(crate) use limits::Limits;
@@ -40,38 +43,69 @@ const CLOSE_LINES_MAX: u64 = 100;
 pub(crate) struct Clients {
     limits: Limits,
     budget: Budget,
+    admission: Mutex<Admission>,
     /// The connections of each shard.
     counts: Vec<AtomicUsize>,
     next_id: AtomicU64,
 }
 
 impl Clients {
-    pub(crate) fn new(limits: Limits, shards: usize) -> Clients {
+    /// Of a broker with listeners of these names.
+    pub(crate) fn new(limits: Limits, shards: usize, listeners: Vec<String>) -> Clients {
+        let (admission, descriptors_max) = (limits.admission.clone(), limits.descriptors_max);
         Clients {
             budget: Budget::new(limits.requests_max_bytes),
+            admission: Mutex::new(Admission::new(admission, descriptors_max, listeners)),
             limits,
             counts: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             next_id: AtomicU64::new(0),
         }
     }
 
-    /// Finds the shard with the fewest connections and counts one more for it; none if there are too many already.
-    fn admit(&self) -> Option<usize> {
+    /// Finds the shard with the fewest connections and counts one more for it, if the client may connect.
+    fn admit(&self, origin: Origin) -> Result<usize, Refusal> {
+        self.admission()
+            .admit(origin.listener, origin.address(), Instant::now())?;
         let counts = self
             .counts
             .iter()
             .map(|count| count.load(Ordering::Relaxed));
-        if counts.clone().sum::<usize>() >= self.limits.connections_max {
-            return None;
-        }
-        let (shard, _) = counts.enumerate().min_by_key(|(_, count)| *count)?;
+        let fewest = counts.enumerate().min_by_key(|(_, count)| *count);
+        let shard = fewest.map_or(0, |(shard, _)| shard);
         self.counts[shard].fetch_add(1, Ordering::Relaxed);
-        Some(shard)
+        Ok(shard)
+    }
+
+    /// How long the next client of a listener is to wait.
+    fn pause(&self, listener: usize) -> Option<Duration> {
+        self.admission().pause(listener, Instant::now())
     }
 
     /// A connection of a shard has ended.
-    pub(crate) fn leave(&self, shard: usize) {
+    pub(crate) fn leave(&self, shard: usize, origin: Origin) {
         self.counts[shard].fetch_sub(1, Ordering::Relaxed);
+        self.admission().leave(origin.listener, origin.address());
+    }
+
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        self.admission
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Origin {
+    pub(crate) peer: SocketAddr,
+    /// The number of the listener.
+    pub(crate) listener: usize,
+}
+
+impl Origin {
+    /// The client's address, whichever family it came in.
+    fn address(self) -> IpAddr {
+        self.peer.ip().to_canonical()
     }
 }
 
@@ -112,24 +146,26 @@ impl ShardNet {
     }
 
     /// Serves a client that was counted when it was accepted. To be called on the shard's thread, within its runtime.
-    pub(crate) fn connect(self: &Rc<ShardNet>, stream: TcpStream, peer: SocketAddr) {
+    pub(crate) fn connect(self: &Rc<ShardNet>, stream: TcpStream, origin: Origin) {
+        let Origin { peer, listener } = origin;
         let local = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
             Ok(local) => local,
             Err(error) => {
                 debug!(%peer, %error, "a connection was lost before it was served");
-                return self.clients.leave(self.shard);
+                return self.clients.leave(self.shard, origin);
             }
         };
         let connection = ConnectionId(self.clients.next_id.fetch_add(1, Ordering::Relaxed));
         debug!(connection = connection.0, %peer, "connected");
         self.now.set(self.clock.now().monotonic);
-        let task = ConnectionTask::new(connection, peer, stream, self.clone());
+        let task = ConnectionTask::new(connection, origin, stream, self.clone());
         let shared = task.connection().clone();
         self.connections.borrow_mut().insert(connection, shared);
         self.tell(Event::Connected {
             connection,
             peer,
             local,
+            listener: listener as u16,
         });
         tokio::task::spawn_local(task);
     }
@@ -230,7 +266,8 @@ impl ShardNet {
 
     /// A connection has ended.
     fn ended(&self, connection: &Connection, end: End) {
-        let (id, peer) = (connection.id, connection.peer);
+        let (id, origin) = (connection.id, connection.origin);
+        let peer = origin.peer;
         match end {
             End::Eof => debug!(connection = id.0, %peer, "disconnected"),
             End::Lost(error) => debug!(connection = id.0, %peer, %error, "lost a connection"),
@@ -243,7 +280,7 @@ impl ShardNet {
             }
         }
         self.connections.borrow_mut().remove(&id);
-        self.clients.leave(self.shard);
+        self.clients.leave(self.shard, origin);
         self.tell(Event::Disconnected { connection: id });
     }
 

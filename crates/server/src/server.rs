@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
+use wiber_broker::broker_config::{Listener, NetworkOptions};
 use wiber_broker::{Address, BrokerOptions, Event, Machine, OpenError};
 use wiber_storage::recovery::Report;
 
@@ -25,7 +26,7 @@ use crate::descriptor_limit;
 use crate::disk::{DataDirectory, DirectoryError};
 use crate::host::Ways;
 use crate::inbox::{Inbox, Sleeper};
-use crate::net::{self, Clients, Limits};
+use crate::net::{self, Clients, Door, Limits};
 use crate::pool::Pool;
 use crate::shard_thread::ShardThread;
 use crate::threads::{self, Mail, Notice, Post};
@@ -43,8 +44,8 @@ const JOB_THREADS: usize = 2;
 pub struct ServerOptions {
     /// The data directory; it is made if it is not there.
     pub data_dir: PathBuf,
-    /// `HOST:PORT` to listen on; port 0 picks a free one.
-    pub listen: String,
+    /// Listeners, and what clients may take.
+    pub network: NetworkOptions,
     /// The broker's own settings.
     pub broker: BrokerOptions,
 }
@@ -54,7 +55,7 @@ pub struct ServerOptions {
 pub enum StartError {
     /// The address cannot be listened on.
     Listen {
-        /// As it was given.
+        /// The listener, as `NAME://HOST:PORT`.
         address: String,
         /// What the system says.
         error: io::Error,
@@ -81,7 +82,7 @@ impl fmt::Display for StartError {
                 write!(f, "cannot listen on {address}: {error}")?;
                 f.write_str(match error.kind() {
                     ErrorKind::AddrInUse => {
-                        "; stop the process that uses the port, or name another with --listen (port 0 picks a free one)"
+                        "; stop the process that uses the port, or name another with --listen or listeners (port 0 picks a free one)"
                     }
                     ErrorKind::PermissionDenied => {
                         "; ports below 1024 need privileges: name another with --listen"
@@ -142,10 +143,19 @@ pub(crate) struct Machines {
     pub(crate) disk: Box<dyn Machine + Send>,
 }
 
+/// A listener of a broker that runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listening {
+    /// Its name.
+    pub name: String,
+    /// The address that it was given; its port is never 0.
+    pub address: SocketAddr,
+}
+
 /// A broker that runs. Dropped, it ends as if it had been killed, but for what its threads are at.
 pub struct Server {
     ways: Arc<Ways>,
-    local_addr: SocketAddr,
+    listening: Vec<Listening>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -162,7 +172,12 @@ impl Server {
     /// As [`StartError`] says.
     pub fn start(options: ServerOptions) -> Result<Server, StartError> {
         let clock = Clock::new();
-        let listener = bind(&options.listen)?;
+        let network = &options.network;
+        let sockets = network.listeners.iter().map(|listener| {
+            let socket = bind(listener, network)?;
+            Ok((listener.name.clone(), socket))
+        });
+        let sockets = sockets.collect::<Result<Vec<_>, StartError>>()?;
         let shares = descriptor_limit::raise();
         let path = options.data_dir;
         let mut directory =
@@ -191,22 +206,28 @@ impl Server {
             controller: Box::new(broker.controller),
             disk: Box::new(broker.disk),
         };
-        let limits = Limits {
-            connections_max: shares.connections_max,
-            ..Limits::default()
-        };
-        Server::run(machines, directory, listener, clock, limits)
+        let limits = Limits::of(&options.network, shares.connections_max);
+        Server::run(machines, directory, sockets, clock, limits)
     }
 
-    /// Runs machines on threads, and waits until they serve.
+    /// Runs machines on threads, and waits until they serve clients that come by the named sockets.
     pub(crate) fn run(
         machines: Machines,
         directory: DataDirectory,
-        listener: TcpListener,
+        sockets: Vec<(String, TcpListener)>,
         clock: Clock,
         limits: Limits,
     ) -> Result<Server, StartError> {
-        let local_addr = listener.local_addr().map_err(StartError::System)?;
+        let listening = |(name, socket): &(String, TcpListener)| {
+            Ok(Listening {
+                name: name.clone(),
+                address: socket.local_addr()?,
+            })
+        };
+        let listening = sockets.iter().map(listening).collect::<io::Result<_>>();
+        let sockets = sockets.into_iter().map(|(_, socket)| socket).enumerate();
+        let doors = sockets.map(|(listener, socket)| Door { listener, socket });
+        let doors = doors.collect();
         let ways = Arc::new(Ways {
             clock,
             post: Post::new(machines.shards.len()),
@@ -216,11 +237,11 @@ impl Server {
         });
         let mut server = Server {
             ways,
-            local_addr,
+            listening: listening.map_err(StartError::System)?,
             threads: Vec::new(),
         };
         server
-            .start_threads(machines, Arc::new(directory), listener, limits)
+            .start_threads(machines, Arc::new(directory), doors, limits)
             .map_err(StartError::System)?;
         match server.wait_for_notice(None) {
             Some(Notice::Failed(reason)) => {
@@ -228,7 +249,9 @@ impl Server {
                 Err(StartError::Failed(reason))
             }
             _ => {
-                info!(address = %local_addr, "serving");
+                for Listening { name, address } in &server.listening {
+                    info!(%address, listener = name, "serving");
+                }
                 Ok(server)
             }
         }
@@ -238,7 +261,7 @@ impl Server {
         &mut self,
         machines: Machines,
         directory: Arc<DataDirectory>,
-        listener: TcpListener,
+        doors: Vec<Door>,
         limits: Limits,
     ) -> io::Result<()> {
         let ways = &self.ways;
@@ -267,9 +290,10 @@ impl Server {
         let wal = move || wal_thread::run(&own, &directory, disk);
         self.threads
             .push(threads::spawn("wal".to_owned(), notices, wal)?);
-        let clients = Arc::new(Clients::new(limits, machines.shards.len()));
+        let names = self.listening.iter().map(|l| l.name.clone()).collect();
+        let clients = Arc::new(Clients::new(limits, machines.shards.len(), names));
         let mut controller = Some((Address::Controller, machines.controller));
-        let mut listener = Some(listener);
+        let mut doors = Some(doors);
         for (shard, machine) in (0..).zip(machines.shards) {
             let own = [(Address::Shard(shard), machine)];
             let thread = ShardThread {
@@ -277,7 +301,7 @@ impl Server {
                 ways: ways.clone(),
                 clients: clients.clone(),
                 machines: own.into_iter().chain(controller.take()).collect(),
-                listener: listener.take(),
+                doors: doors.take().unwrap_or_default(),
             };
             let name = format!("shard-{shard}");
             let thread = threads::spawn(name, notices, move || thread.run())?;
@@ -286,10 +310,10 @@ impl Server {
         Ok(())
     }
 
-    /// The address that clients reach it at.
+    /// Where clients reach it, in the order of its listeners.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local_addr
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
     }
 
     /// Serves until a signal says to stop, and stops in good order.
@@ -405,9 +429,9 @@ impl Drop for Server {
     }
 }
 
-fn bind(address: &str) -> Result<TcpListener, StartError> {
-    net::bind(address).map_err(|error| StartError::Listen {
-        address: address.to_owned(),
+fn bind(listener: &Listener, network: &NetworkOptions) -> Result<TcpListener, StartError> {
+    net::bind(listener, network).map_err(|error| StartError::Listen {
+        address: listener.to_string(),
         error,
     })
 }

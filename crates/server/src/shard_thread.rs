@@ -3,7 +3,6 @@
 //! Requests that came in together are stepped together, and what they want is performed once for all of them.
 
 use std::future::Future;
-use std::net::TcpListener;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use wiber_model::Monotonic;
 use wiber_protocol::Frame;
 
 use crate::host::{Edge, Host, Ways};
-use crate::net::{self, Clients, ShardNet};
+use crate::net::{self, Clients, Door, ShardNet};
 use crate::threads::{Accepted, Mail, Notice};
 
 /// What a shard's thread begins with.
@@ -29,7 +28,7 @@ pub(crate) struct ShardThread {
     pub(crate) clients: Arc<Clients>,
     pub(crate) machines: Vec<(Address, Box<dyn Machine + Send>)>,
     /// Where the first shard accepts clients once the broker serves.
-    pub(crate) listener: Option<TcpListener>,
+    pub(crate) doors: Vec<Door>,
 }
 
 impl ShardThread {
@@ -54,8 +53,8 @@ impl ShardThread {
                 net,
                 clients: self.clients,
                 ways: self.ways,
-                listener: self.listener,
-                acceptor: None,
+                doors: self.doors,
+                acceptors: Vec::new(),
             },
             mail: Vec::new(),
             alarm: Alarm::default(),
@@ -156,25 +155,26 @@ struct ClientsOfShard {
     net: Rc<ShardNet>,
     clients: Arc<Clients>,
     ways: Arc<Ways>,
-    listener: Option<TcpListener>,
-    acceptor: Option<JoinHandle<()>>,
+    doors: Vec<Door>,
+    acceptors: Vec<JoinHandle<()>>,
 }
 
 impl ClientsOfShard {
     fn connect(&self, accepted: Accepted) {
         match tokio::net::TcpStream::from_std(accepted.stream) {
-            Ok(stream) => self.net.connect(stream, accepted.peer),
+            Ok(stream) => self.net.connect(stream, accepted.origin),
             Err(error) => {
-                debug!(peer = %accepted.peer, %error, "a connection was lost before it was served");
-                self.clients.leave(usize::from(self.shard));
+                let peer = accepted.origin.peer;
+                debug!(%peer, %error, "a connection was lost before it was served");
+                self.clients.leave(usize::from(self.shard), accepted.origin);
             }
         }
     }
 
     fn stop_serving(&mut self) {
         self.net.stop_serving();
-        self.listener = None;
-        if let Some(acceptor) = self.acceptor.take() {
+        self.doors.clear();
+        for acceptor in self.acceptors.drain(..) {
             acceptor.abort();
         }
     }
@@ -207,16 +207,15 @@ impl Edge for ClientsOfShard {
     }
 
     fn ready(&mut self) {
-        let Some(listener) = self.listener.take() else {
-            return;
-        };
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => {
-                let (clients, net) = (self.clients.clone(), self.net.clone());
-                let acceptor = net::accept(listener, clients, net, self.ways.clone());
-                self.acceptor = Some(tokio::task::spawn_local(acceptor));
+        for Door { listener, socket } in self.doors.drain(..) {
+            match tokio::net::TcpListener::from_std(socket) {
+                Ok(socket) => {
+                    let (clients, net) = (self.clients.clone(), self.net.clone());
+                    let acceptor = net::accept(socket, listener, clients, net, self.ways.clone());
+                    self.acceptors.push(tokio::task::spawn_local(acceptor));
+                }
+                Err(error) => error!(%error, "cannot accept connections"),
             }
-            Err(error) => error!(%error, "cannot accept connections"),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The broker's threads: how they are started, what they tell the main thread, and the mail between them.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use wiber_broker::{Address, Event};
 
 use crate::inbox::Inbox;
+use crate::net::Origin;
 
 /// What the main thread must know.
 #[derive(Debug)]
@@ -78,7 +79,7 @@ pub(crate) enum Mail {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
-    pub(crate) peer: SocketAddr,
+    pub(crate) origin: Origin,
 }
 
 /// The inboxes of all threads that drive machines.

@@ -2,7 +2,7 @@
 //!
 //! Each run has some of the faults and not others, and small sizes, so that in a short run much happens often.
 
-use wiber_broker::BrokerOptions;
+use wiber_broker::{BrokerOptions, ListenerOptions};
 use wiber_model::Rng;
 use wiber_storage::io::BLOCK_BYTES;
 use wiber_storage::store::StoreOptions;
@@ -279,7 +279,10 @@ fn options(rng: &mut Rng, faults: FaultSet) -> BrokerOptions {
     let expiry = faults.has(Fault::Expiry);
     BrokerOptions {
         log_dir: "/simulated".to_owned(),
-        advertised: rng.one_in(2).then(|| ("broker.example".to_owned(), 9092)),
+        listeners: vec![ListenerOptions {
+            name: "PLAINTEXT".to_owned(),
+            advertised: rng.one_in(2).then(|| ("broker.example".to_owned(), 9092)),
+        }],
         num_partitions: 1 + rng.below(3) as i32,
         retention_check_interval_ms: pick(rng, &[5, 50, 500]),
         producer_id_expiration_ms: if expiry {

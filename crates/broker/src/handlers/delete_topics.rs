@@ -13,6 +13,9 @@ use crate::errors;
 /// The first DeleteTopics version that names topics by id too (KIP-516).
 const TOPIC_STATES_VERSION: i16 = 6;
 
+/// The first DeleteTopics version that knows that deletion is disabled.
+const DELETION_DISABLED_VERSION: i16 = 3;
+
 /// A DeleteTopics under way.
 #[derive(Debug)]
 pub(crate) struct DeleteTopics {
@@ -41,6 +44,19 @@ pub(super) fn begin(
             .collect()
     };
     let mut work = DeleteTopics { parts: Vec::new() };
+    if !shard.options.delete_topics {
+        let code = match version >= DELETION_DISABLED_VERSION {
+            true => ErrorCode::TopicDeletionDisabled,
+            false => ErrorCode::InvalidRequest,
+        };
+        let error = (code, "Topic deletion is disabled.".to_owned());
+        let parts = wanted.into_iter();
+        work.parts = parts
+            .map(|(name, id)| (name, id, Some(error.clone())))
+            .collect();
+        respond(shard, request, work, fx);
+        return;
+    }
     let mut ids = Vec::new();
     for (name, id) in wanted {
         let found = match (&name, id) {

@@ -47,7 +47,7 @@ pub(super) fn begin(
         broker_id: shard.node_id().0,
         host: host.into(),
         port,
-        rack: None,
+        rack: shard.rack(),
         is_fenced: false,
     });
     if body.include_cluster_authorized_operations {

@@ -14,7 +14,7 @@ use wiber_protocol::messages::describe_configs::{
 use wiber_protocol::{ErrorCode, Str};
 
 use super::*;
-use crate::broker_config::{self, Setting};
+use crate::broker_config::{self, is_sensitive, sources_of_topic};
 use crate::topic_config::{KEYS, Key};
 
 /// The types of resources (`org.apache.kafka.common.config.ConfigResource.Type`).
@@ -90,16 +90,17 @@ fn describe(
         resource::TOPIC => {
             let topic = topic(shard, name)?;
             let keys = KEYS.iter().filter(|key| is_wanted(key.name));
-            keys.map(|key| of_topic(topic, key)).collect()
+            keys.map(|key| of_topic(shard, topic, key)).collect()
         }
         resource::BROKER if name.is_empty() => Vec::new(),
         resource::BROKER => {
             check_broker(shard, name, " or empty string,")?;
-            let settings = broker_config::settings(&shard.options).into_iter();
-            settings
-                .filter(|setting| is_wanted(setting.name))
-                .map(of_broker)
-                .collect()
+            // Those without effect are told if somebody set them.
+            let served = broker_config::all().filter(broker_config::Key::is_served);
+            let mut names: BTreeSet<&str> = served.map(|key| key.name).collect();
+            names.extend(shard.options.settings.keys().map(String::as_str));
+            let names = names.into_iter().filter(|name| is_wanted(name));
+            names.filter_map(|name| of_broker(shard, name)).collect()
         }
         resource::BROKER_LOGGER if name.is_empty() => {
             let message = "Broker id must not be empty".to_owned();
@@ -147,33 +148,31 @@ pub(super) fn check_broker(shard: &Shard, name: &str, or: &str) -> Result<(), Re
     Err((ErrorCode::InvalidRequest, message))
 }
 
-fn of_topic(topic: &TopicState, key: &Key) -> DescribeConfigsResourceResult {
-    let synonym = |name: &'static str, value: Str, source| DescribeConfigsSynonym {
-        name: Str::from_static(name),
-        value: Some(value),
-        source,
-    };
-    let default = Str::from_static(key.default);
-    let mut synonyms = Vec::new();
-    let set = topic.configs.get(key.name).map(|value| {
+fn of_topic(shard: &Shard, topic: &TopicState, key: &Key) -> DescribeConfigsResourceResult {
+    let own = topic.configs.get(key.name).map(|value| {
         // What is kept was checked when it was set.
         let value = key.kind.parse(value).unwrap_or_else(|_| value.clone());
         Str::from(value)
     });
-    if let Some(value) = &set {
-        synonyms.push(synonym(key.name, value.clone(), source::TOPIC));
+    let mut synonyms = Vec::new();
+    if let Some(value) = &own {
+        synonyms.push(DescribeConfigsSynonym {
+            name: Str::from_static(key.name),
+            value: Some(value.clone()),
+            source: source::TOPIC,
+        });
     }
-    if let Some(name) = key.synonym {
-        synonyms.push(synonym(name, default.clone(), source::DEFAULT));
+    if let Some((name, _)) = sources_of_topic(key).first() {
+        synonyms.append(&mut broker_synonyms(shard, name));
     }
+    let default = || {
+        let of_broker = shard.options.topic_defaults.get(key.name);
+        of_broker.map_or(Str::from_static(key.default), |value| value.as_str().into())
+    };
     DescribeConfigsResourceResult {
         name: Str::from_static(key.name),
-        config_source: if set.is_some() {
-            source::TOPIC
-        } else {
-            source::DEFAULT
-        },
-        value: Some(set.unwrap_or(default)),
+        config_source: source_of(&synonyms),
+        value: Some(own.unwrap_or_else(default)),
         read_only: false,
         is_sensitive: false,
         synonyms,
@@ -182,36 +181,51 @@ fn of_topic(topic: &TopicState, key: &Key) -> DescribeConfigsResourceResult {
     }
 }
 
-fn of_broker(setting: Setting) -> DescribeConfigsResourceResult {
-    let name = Str::from_static(setting.name);
-    let is_set = setting.value != setting.default;
-    let value = |value: Option<String>| value.map(Str::from);
-    let mut synonyms = Vec::new();
-    let mut add = |value: Option<Str>, source| {
-        if value.is_some() {
-            synonyms.push(DescribeConfigsSynonym {
-                name: name.clone(),
-                value,
-                source,
-            });
-        }
-    };
-    if is_set {
-        add(value(setting.value.clone()), source::STATIC_BROKER);
-    }
-    add(value(setting.default), source::DEFAULT);
-    DescribeConfigsResourceResult {
-        name,
-        value: value(setting.value),
-        read_only: true,
-        config_source: if is_set {
-            source::STATIC_BROKER
-        } else {
-            source::DEFAULT
-        },
-        is_sensitive: false,
+fn of_broker(shard: &Shard, name: &str) -> Option<DescribeConfigsResourceResult> {
+    let key = broker_config::find(name)?.key;
+    let set = shard.options.settings.get(name).map(String::as_str);
+    let is_sensitive = is_sensitive(name);
+    let value = set.or(key.default).filter(|_| !is_sensitive);
+    let synonyms = broker_synonyms(shard, name);
+    Some(DescribeConfigsResourceResult {
+        name: name.into(),
+        value: value.map(Str::from),
+        read_only: !key.dynamic,
+        config_source: source_of(&synonyms),
+        is_sensitive,
         synonyms,
-        config_type: setting.kind.number(),
-        documentation: Some(Str::from_static(setting.documentation)),
-    }
+        config_type: key.kind.number(),
+        documentation: Some(Str::from_static(key.documentation)),
+    })
+}
+
+fn source_of(synonyms: &[DescribeConfigsSynonym]) -> i8 {
+    synonyms
+        .first()
+        .map_or(source::DEFAULT, |first| first.source)
+}
+
+/// Where a setting of the broker, or one that stands in for it, has a value; the strongest first. As Kafka has it, those that are
+/// stronger than every value of the setting itself are left out.
+fn broker_synonyms(shard: &Shard, name: &str) -> Vec<DescribeConfigsSynonym> {
+    let names = broker_config::stand_ins(name);
+    let set = |name: &&str| shard.options.settings.get(*name).cloned();
+    let default = |name: &&str| broker_config::find(name)?.key.default.map(str::to_owned);
+    let of = |source, value: &dyn Fn(&&str) -> Option<String>| -> Vec<_> {
+        let synonym = |name: &&str| {
+            Some(DescribeConfigsSynonym {
+                name: (*name).into(),
+                value: Some(value(name)?.into()).filter(|_| !is_sensitive(name)),
+                source,
+            })
+        };
+        names.iter().filter_map(synonym).collect()
+    };
+    let all = [
+        of(source::STATIC_BROKER, &set),
+        of(source::DEFAULT, &default),
+    ];
+    let all = all.into_iter().flatten();
+    all.skip_while(|synonym| synonym.name.as_str() != name)
+        .collect()
 }

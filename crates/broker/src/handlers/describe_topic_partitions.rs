@@ -12,7 +12,6 @@ use wiber_protocol::messages::describe_topic_partitions::{
 use wiber_protocol::{ErrorCode, Str};
 
 use super::*;
-use crate::broker_config::MAX_DESCRIBED_PARTITIONS;
 
 /// What everybody may do where nobody is kept from anything: a bit for each operation that Kafka has for a topic (`AclEntry`). They are
 /// READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS.
@@ -54,7 +53,7 @@ fn page(shard: &Shard, body: &DescribeTopicPartitionsRequest) -> DescribeTopicPa
         };
     };
     let limit = body.response_partition_limit;
-    let mut left = limit.clamp(1, MAX_DESCRIBED_PARTITIONS) as usize;
+    let mut left = limit.clamp(1, shard.options.described_partitions_max) as usize;
     let mut response = DescribeTopicPartitionsResponse::default();
     for name in names {
         let cursor = |partition: usize| {

@@ -348,7 +348,7 @@ fn name_leaders(shard: &mut Shard, request: RequestId, response: &mut FetchRespo
             node_id: shard.node_id().0,
             host: host.into(),
             port,
-            rack: None,
+            rack: shard.rack(),
         });
     }
 }

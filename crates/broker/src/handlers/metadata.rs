@@ -139,7 +139,7 @@ fn respond(
         node_id: shard.node_id().0,
         host: host.into(),
         port,
-        rack: None,
+        rack: shard.rack(),
     });
     let version = shard.version(request);
     response.topics = wanted

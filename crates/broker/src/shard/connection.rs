@@ -13,6 +13,8 @@ use crate::message::RequestId;
 pub(super) struct Connection {
     /// The address that the client reached.
     pub local: SocketAddr,
+    /// The number of the listener that it came by.
+    pub listener: u16,
     /// Requests that have not begun.
     pub frames: VecDeque<Bytes>,
     /// The request that those behind it wait for.
@@ -24,9 +26,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(local: SocketAddr) -> Connection {
+    pub fn new(local: SocketAddr, listener: u16) -> Connection {
         Connection {
             local,
+            listener,
             frames: VecDeque::new(),
             held_by: None,
             gone: false,

@@ -11,8 +11,18 @@ pub(crate) enum Kind {
     Int(i64, i64),
     /// A whole number of 64 bits from a bound on.
     Long(i64),
+    /// A whole number of 16 bits from a bound on.
+    Short(i64),
     /// A number from 0 to 1.
     Ratio,
+    /// A number within bounds.
+    Double(f64, f64),
+    /// Any text.
+    Text,
+    /// A name of a class.
+    Class,
+    /// A text that is not shown.
+    Password,
     /// One of some words.
     Word(&'static [&'static str]),
     /// A list of some words.
@@ -32,11 +42,41 @@ impl Kind {
     pub(crate) fn number(self) -> i8 {
         match self {
             Kind::Flag | Kind::Off => 1,
-            Kind::Word(_) => 2,
+            Kind::Word(_) | Kind::Text => 2,
             Kind::Int(..) => 3,
+            Kind::Short(_) => 4,
             Kind::Long(_) => 5,
-            Kind::Ratio => 6,
+            Kind::Ratio | Kind::Double(..) => 6,
             Kind::Words(_) | Kind::Replicas | Kind::Any => 7,
+            Kind::Class => 8,
+            Kind::Password => 9,
+        }
+    }
+
+    /// What it may be, in words.
+    pub(crate) fn wanted(self) -> String {
+        let whole = |least: i64, most: i64, all: (i64, i64)| match (least == all.0, most == all.1) {
+            (true, true) => "a whole number".to_owned(),
+            (false, true) if most == i64::MAX => format!("a whole number from {least} on"),
+            _ => format!("a whole number from {least} to {most}"),
+        };
+        match self {
+            Kind::Int(least, most) => whole(least, most, (i64::from(i32::MIN), INT_MAX)),
+            Kind::Short(least) => whole(least, i64::from(i16::MAX), (i64::from(i16::MIN), 0)),
+            Kind::Long(least) => whole(least, i64::MAX, (i64::MIN, i64::MAX)),
+            Kind::Ratio => "a number from 0 to 1".to_owned(),
+            Kind::Double(least, f64::MAX) if least == f64::MIN => "a number".to_owned(),
+            Kind::Double(least, f64::MAX) => format!("a number from {least} on"),
+            Kind::Double(least, most) => format!("a number from {least} to {most}"),
+            Kind::Word(words) => format!("one of: {}", words.join(", ")),
+            Kind::Words(words) => format!("a list of none or some of: {}", words.join(", ")),
+            Kind::Replicas => "* or a list of replicas, each partition:broker".to_owned(),
+            Kind::Any => "a list".to_owned(),
+            Kind::Text => "a text".to_owned(),
+            Kind::Class => "the name of a class".to_owned(),
+            Kind::Password => "a password".to_owned(),
+            Kind::Flag => "true or false".to_owned(),
+            Kind::Off => "false".to_owned(),
         }
     }
 
@@ -54,10 +94,13 @@ impl Kind {
         match self {
             Kind::Int(least, most) => whole(value, least, most),
             Kind::Long(least) => whole(value, least, i64::MAX),
-            Kind::Ratio => match value.parse::<f64>() {
-                Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(format!("{ratio:?}")),
-                _ => Err("must be a number from 0 to 1".to_owned()),
+            Kind::Short(least) => whole(value, least, i64::from(i16::MAX)),
+            Kind::Ratio => Kind::Double(0.0, 1.0).parse(value),
+            Kind::Double(least, most) => match value.parse::<f64>() {
+                Ok(number) if (least..=most).contains(&number) => Ok(format!("{number:?}")),
+                _ => Err(format!("must be {}", self.wanted())),
             },
+            Kind::Text | Kind::Class | Kind::Password => Ok(value.to_owned()),
             Kind::Word(words) if words.contains(&value) => Ok(value.to_owned()),
             Kind::Word(words) => Err(format!("must be one of: {}", words.join(", "))),
             Kind::Words(words) => list(value, |element| {

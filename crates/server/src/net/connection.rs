@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -21,11 +20,11 @@ use wiber_broker::ConnectionId;
 use wiber_model::Monotonic;
 use wiber_protocol::Frame;
 
-use super::ShardNet;
 use super::budget::{Admission, Budget};
 use super::frame_reader::{FrameError, FrameReader};
 use super::limits::{Limits, STALLED_MIN_BYTES};
 use super::outgoing::Outgoing;
+use super::{Origin, ShardNet};
 
 /// How often a connection reads before others get their turn.
 const READS_PER_TURN: usize = 4;
@@ -50,7 +49,7 @@ impl From<FrameError> for End {
 /// What the shard's driver and the task share.
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
-    pub(crate) peer: SocketAddr,
+    pub(crate) origin: Origin,
     socket: OwnedWriteHalf,
     state: RefCell<State>,
 }
@@ -232,7 +231,8 @@ impl State {
         if self.unanswered.is_empty() && passed(self.active_at, limits.idle)
             || !self.outgoing.is_empty() && passed(self.active_at, limits.idle)
         {
-            return Some(format!("idle for {} s", limits.idle.as_secs()));
+            let limit = limits.idle.as_millis();
+            return Some(format!("idle, and connections.max.idle.ms is {limit}"));
         }
         if !self.reader.is_in_frame() || self.is_held_back {
             self.mark = None;
@@ -248,8 +248,8 @@ impl State {
             bytes,
         }));
         passed(mark.at, limits.stalled).then(|| {
-            let limit = limits.stalled.as_secs();
-            format!("half a request came in, of which {bytes} bytes, and too little of the rest for {limit} s")
+            let limit = limits.stalled.as_millis();
+            format!("half a request came in, of which {bytes} bytes, and too little of the rest since; wiber.request.stall.ms is {limit}")
         })
     }
 }
@@ -264,18 +264,19 @@ pub(crate) struct ConnectionTask {
 impl ConnectionTask {
     pub(crate) fn new(
         id: ConnectionId,
-        peer: SocketAddr,
+        origin: Origin,
         stream: TcpStream,
         net: Rc<ShardNet>,
     ) -> ConnectionTask {
         let (read, write) = stream.into_split();
         let state = State {
             active_at: net.now(),
+            reader: FrameReader::new(net.limits().request_max_bytes),
             ..State::default()
         };
         let connection = Rc::new(Connection {
             id,
-            peer,
+            origin,
             socket: write,
             state: RefCell::new(state),
         });

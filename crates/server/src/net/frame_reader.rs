@@ -21,8 +21,8 @@ const DIRECT_MAX_BYTES: usize = 1024 * 1024;
 /// Why a stream is none of frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FrameError {
-    /// The prefix is no size that a frame may have.
-    Size(i32),
+    /// The prefix is no size that a frame may have: it is negative, or more than this many bytes.
+    Size(i32, usize),
     /// There is no memory.
     Memory(usize),
 }
@@ -30,10 +30,10 @@ pub(crate) enum FrameError {
 impl std::fmt::Display for FrameError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            FrameError::Size(size) => write!(
+            FrameError::Size(size, most) => write!(
                 f,
-                "a request of {size} bytes was announced, and 0 to {MAX_FRAME_BYTES} are allowed; \
-                 this is not a Kafka client, or it uses TLS"
+                "a request of {size} bytes was announced, and socket.request.max.bytes is {most}; \
+                 if it is no large one, this is not a Kafka client, or it uses TLS"
             ),
             FrameError::Memory(bytes) => {
                 write!(f, "there is no memory for a request of {bytes} bytes")
@@ -43,8 +43,9 @@ impl std::fmt::Display for FrameError {
 }
 
 /// See the module.
-#[derive(Default)]
 pub(crate) struct FrameReader {
+    /// The largest frame, in bytes.
+    most: usize,
     prefix: [u8; SIZE_PREFIX_BYTES],
     prefix_len: usize,
     partial: Option<Partial>,
@@ -64,7 +65,23 @@ impl Partial {
     }
 }
 
+impl Default for FrameReader {
+    fn default() -> FrameReader {
+        FrameReader::new(MAX_FRAME_BYTES)
+    }
+}
+
 impl FrameReader {
+    /// Of frames of so many bytes at most.
+    pub(crate) fn new(most: usize) -> FrameReader {
+        FrameReader {
+            most,
+            prefix: [0; SIZE_PREFIX_BYTES],
+            prefix_len: 0,
+            partial: None,
+        }
+    }
+
     /// Takes bytes off `input` until a frame is complete, or all of them.
     ///
     /// # Errors
@@ -151,8 +168,8 @@ impl FrameReader {
         self.prefix_len = 0;
         let size = i32::from_be_bytes(self.prefix);
         match usize::try_from(size) {
-            Ok(len) if len <= MAX_FRAME_BYTES => Ok(Some(len)),
-            _ => Err(FrameError::Size(size)),
+            Ok(len) if len <= self.most => Ok(Some(len)),
+            _ => Err(FrameError::Size(size, self.most)),
         }
     }
 }
@@ -237,7 +254,7 @@ mod tests {
         ] {
             let mut reader = FrameReader::default();
             let result = reader.feed(&mut &size.to_be_bytes()[..]);
-            assert_eq!(result, Err(FrameError::Size(size)));
+            assert_eq!(result, Err(FrameError::Size(size, MAX_FRAME_BYTES)));
         }
         let mut reader = FrameReader::default();
         assert_eq!(reader.feed(&mut &most.to_be_bytes()[..]), Ok(None));

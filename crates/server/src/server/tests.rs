@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
+use wiber_broker::broker_config::NodeOptions;
 use wiber_broker::{ConnectionId, Effect, Job, JobToken, Message};
 use wiber_model::limit::MAX_FRAME_BYTES;
 use wiber_model::{Monotonic, Now, Rng};
@@ -207,6 +208,7 @@ impl Machine for EchoShard {
                 connection,
                 peer,
                 local,
+                ..
             } => {
                 assert!(peer.ip().is_loopback() && local.ip().is_loopback());
                 self.connections.insert(connection, VecDeque::new());
@@ -342,6 +344,14 @@ impl Machine for EchoDisk {
     }
 }
 
+fn listener(host: &str, port: u16) -> Listener {
+    Listener {
+        name: "PLAINTEXT".to_owned(),
+        host: host.to_owned(),
+        port,
+    }
+}
+
 /// A server of these machines on a directory that goes away with it.
 struct Echo {
     server: Option<Server>,
@@ -374,10 +384,12 @@ impl Echo {
             disk: Box::new(EchoDisk::default()),
         };
         let directory = DataDirectory::open(&path, 100).unwrap();
-        let listener = bind("127.0.0.1:0").unwrap();
-        let server = Server::run(machines, directory, listener, Clock::new(), limits).unwrap();
+        let network = NodeOptions::default().network;
+        let socket = bind(&listener("127.0.0.1", 0), &network).unwrap();
+        let sockets = vec![("PLAINTEXT".to_owned(), socket)];
+        let server = Server::run(machines, directory, sockets, Clock::new(), limits).unwrap();
         Echo {
-            address: server.local_addr(),
+            address: server.listening()[0].address,
             server: Some(server),
             record,
             path,
@@ -730,10 +742,8 @@ fn a_spent_budget_stops_reading_until_there_is_room() {
 
 #[test]
 fn connections_beyond_the_limit_are_refused() {
-    let limits = Limits {
-        connections_max: 2,
-        ..Limits::default()
-    };
+    let mut limits = Limits::default();
+    limits.admission.connections_max = 2;
     let echo = Echo::with(1, limits, true);
     let (mut first, mut second) = (echo.connect(), echo.connect());
     assert_eq!(first.ask("echo"), b"echo");
@@ -810,15 +820,15 @@ fn a_server_that_stops_takes_no_more_requests() {
 #[test]
 fn a_taken_port_is_named_with_the_remedy() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let text = bind(&address).err().unwrap().to_string();
-    assert!(
-        text.contains(&address) && text.contains("--listen"),
-        "{text}"
-    );
-    for wrong in ["nonsense", "127.0.0.1", "127.0.0.1:70000", "192.0.2.1:9092"] {
-        let text = bind(wrong).err().unwrap().to_string();
-        assert!(text.contains(wrong) && text.contains("--listen"), "{text}");
+    let taken = listener("127.0.0.1", taken.local_addr().unwrap().port());
+    for wrong in [taken, listener("192.0.2.1", 9092)] {
+        let error = bind(&wrong, &NodeOptions::default().network).err();
+        let text = error.unwrap().to_string();
+        let address = wrong.to_string();
+        assert!(
+            text.contains(&address) && text.contains("--listen"),
+            "{text}"
+        );
     }
 }
 

@@ -130,6 +130,7 @@ impl World<'_> {
                 connection: ConnectionId(number),
                 peer: address(10_000 + client as u16),
                 local: address(9092),
+                listener: 0,
             };
             self.send_event(None, Address::Shard(shard), event);
             self.deliver_later(number, NETWORK_NS, Delivery::Opened);
