@@ -66,9 +66,15 @@ fn parse(name: &str, text: &str) -> (Vec<Given>, Vec<String>) {
     }
     reading.errors.sort();
     reading.errors.dedup_by_key(|(line, _)| *line);
-    let errors = reading.errors.into_iter();
+    let (mut given, errors) = (reading.given, reading.errors);
+    // A line that cannot be read says nothing more.
+    given.retain(|given| match given.origin {
+        Origin::File { line, .. } => errors.iter().all(|(wrong, _)| *wrong != line),
+        _ => true,
+    });
+    let errors = errors.into_iter();
     let errors = errors.map(|(line, why)| format!("{name}:{line}: {why}"));
-    (reading.given, errors.collect())
+    (given, errors.collect())
 }
 
 /// Where lines begin.
