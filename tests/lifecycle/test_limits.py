@@ -1,4 +1,4 @@
-"""What clients may take: connections, requests, time, memory. Who is beyond is cut off, and a line names the setting."""
+"""What clients may take: connections, requests, time, memory. Who is beyond is cut off, with a line that says why."""
 
 import socket
 import struct
