@@ -1,16 +1,26 @@
-//! The `wiber` command: a broker, and tools to look at its data.
+//! The `wiber` command: a broker, tools to look at its data, and a client for any broker that speaks the Kafka protocol.
 //!
-//! What goes wrong is one line on standard error that says what to do, and exit code 1.
+//! What goes wrong is one line on standard error that says what to do, and exit code 1; wrong usage is exit code 2.
 
+mod cluster;
+mod completions;
 mod config;
+mod connect;
+mod consume;
+mod failure;
 mod log;
 mod logging;
+mod moment;
+mod output;
+mod produce;
+mod record_json;
 mod serve;
 mod settings;
+mod topic;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A distributed, durable message log that speaks the Apache Kafka protocol.
 #[derive(Parser)]
@@ -24,16 +34,28 @@ struct Arguments {
 enum Command {
     Serve(serve::Arguments),
     #[command(subcommand)]
+    Topic(topic::Command),
+    Produce(produce::Arguments),
+    Consume(consume::Arguments),
+    #[command(subcommand)]
     Config(config::Command),
     #[command(subcommand)]
+    Cluster(cluster::Command),
+    #[command(subcommand)]
     Log(log::Command),
+    Completions(completions::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
-        Command::Config(command) => config::run(&command),
+        Command::Topic(command) => topic::run(command),
+        Command::Produce(arguments) => produce::run(arguments),
+        Command::Consume(arguments) => consume::run(arguments),
+        Command::Config(command) => config::run(command),
+        Command::Cluster(command) => cluster::run(command),
         Command::Log(command) => log::run(&command),
+        Command::Completions(arguments) => completions::run(&arguments, &mut Arguments::command()),
     }
 }
 

@@ -12,7 +12,6 @@
 //! - A segment is deleted only once it is durable that its records are gone: the log start moved, or the topic was deleted.
 
 pub mod checkpoint;
-pub mod compression;
 pub mod frame;
 pub mod identity;
 pub mod io;
@@ -21,6 +20,9 @@ pub mod recovery;
 pub mod store;
 pub mod validate;
 pub mod wal;
+
+/// The codecs, which producers and consumers share with the broker.
+pub use wiber_compression as compression;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Position, Section};
 pub use frame::{EpochStart, Frame, Participant};

@@ -1,0 +1,129 @@
+//! What all commands that talk to a broker have in common: where it is, and a runtime for the time of the command.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use wiber_client::cluster::ClusterOptions;
+use wiber_client::{ClientError, Cluster};
+
+use crate::failure::{Failure, exit_code};
+use crate::moment::duration;
+
+/// Kafka's port, where an address names none.
+const DEFAULT_PORT: u16 = 9092;
+/// Connecting may take this long at most, however patient the command is about answers.
+const CONNECT_WITHIN_MAX: Duration = Duration::from_secs(10);
+
+/// Where the brokers are.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Connection")]
+pub struct Connect {
+    /// Brokers to ask first; one of them must answer. The port may be left out if it is 9092.
+    #[arg(
+        short,
+        long,
+        env = "WIBER_BOOTSTRAP",
+        value_name = "HOST:PORT[,..]",
+        default_value = "localhost:9092",
+        value_parser = address,
+        value_delimiter = ','
+    )]
+    bootstrap: Vec<String>,
+    /// How long a broker may take over something, such as 10s or 500ms.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+}
+
+impl Connect {
+    /// Connects.
+    pub async fn cluster(&self) -> Result<Arc<Cluster>, ClientError> {
+        Cluster::connect(ClusterOptions {
+            bootstrap: self.bootstrap.clone(),
+            connect_within: self.timeout.min(CONNECT_WITHIN_MAX),
+            answer_within: self.timeout,
+        })
+        .await
+    }
+
+    /// How long to try.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The same, for requests that carry it.
+    pub fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX)
+    }
+}
+
+/// Runs a command to its end.
+pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => {
+            let result = runtime.block_on(command);
+            // A thread may still wait for a line of standard input.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(Failure::Failed(format!("no runtime: {error}"))),
+    };
+    exit_code(result)
+}
+
+/// An address with its port.
+fn address(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let wrong = || format!("'{text}' is no HOST:PORT");
+    let (host, port) = match text.rsplit_once(':') {
+        // Of an IPv6 address without brackets nobody can tell the port.
+        Some((host, _)) if host.contains(':') && !host.starts_with('[') => return Err(wrong()),
+        Some((host, port)) if !port.ends_with(']') => (
+            host,
+            port.parse()
+                .ok()
+                .filter(|port: &u16| *port > 0)
+                .ok_or_else(wrong)?,
+        ),
+        _ => (text, DEFAULT_PORT),
+    };
+    if host.is_empty() || host.contains(char::is_whitespace) {
+        return Err(wrong());
+    }
+    Ok(format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_port_in_the_end() {
+        for (text, told) in [
+            ("localhost", "localhost:9092"),
+            (" localhost:1 ", "localhost:1"),
+            ("127.0.0.1:9093", "127.0.0.1:9093"),
+            ("[::1]", "[::1]:9092"),
+            ("[::1]:9", "[::1]:9"),
+        ] {
+            assert_eq!(address(text).as_deref(), Ok(told));
+        }
+        for wrong in [
+            "",
+            ":9092",
+            "host:",
+            "host:0",
+            "host:x",
+            "::1",
+            "a b",
+            "host:65536",
+        ] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! `wiber consume`: records of a topic, from where the user says, as they come or to the end.
+
+mod show;
+mod start;
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use wiber_client::{Cluster, Consumer, ConsumerEvent, LATEST, ReceivedRecord, Topic};
+
+use crate::connect::{self, Connect};
+use crate::failure::{Failure, say};
+use crate::moment::moment;
+use crate::output::Format;
+use show::Show;
+use start::Start;
+
+/// How often it is asked whether the topic has got new partitions.
+const NEW_PARTITIONS_INTERVAL: Duration = Duration::from_secs(10);
+/// Room for output before it is written, in bytes.
+const OUTPUT_BYTES: usize = 64 << 10;
+
+/// Shows the records of a topic.
+///
+/// Without a place to start from it shows what comes from now on. It follows the topic until Ctrl-C, or ends with --exit.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  wiber consume chat                              # what comes from now on
+  wiber consume chat --history 5                  # the last five records, then what comes
+  wiber consume chat --from-beginning --exit      # all that there is
+  wiber consume chat --since 10m --show key,timestamp
+  wiber consume chat --partition 0 --offset 100 --max-messages 1
+  wiber consume chat --from-beginning --exit --format json | jq .value")]
+pub struct Arguments {
+    /// The topic.
+    topic: String,
+    #[command(flatten)]
+    from: From,
+    /// Reads these partitions only; may be given several times.
+    #[arg(short, long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(0..))]
+    partition: Vec<i32>,
+    /// Ends where the topic ended when the command began.
+    #[arg(short, long)]
+    exit: bool,
+    /// Ends after so many records.
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_messages: Option<u64>,
+    /// How a record is shown: its value on a line, or an object with all there is of it.
+    #[arg(short, long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "text|json")]
+    format: Format,
+    /// What stands before the value, with tabs between; for --format text.
+    #[arg(short, long, value_name = "WHAT,..", value_delimiter = ',')]
+    show: Vec<Column>,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Where to start.
+#[derive(Args)]
+#[group(multiple = false)]
+struct From {
+    /// Starts with the last N records of the topic, over all its partitions.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=start::HISTORY_MAX))]
+    history: Option<u32>,
+    /// Starts with the first record that there is.
+    #[arg(long)]
+    from_beginning: bool,
+    /// Starts at this offset in each partition; a negative number counts from the end.
+    #[arg(long, value_name = "N|-N", allow_negative_numbers = true)]
+    offset: Option<i64>,
+    /// Starts with the first record that is not older: a time, a date, Unix milliseconds, or how long ago, such as 10m.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<i64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Column {
+    Partition,
+    Offset,
+    Timestamp,
+    Headers,
+    Key,
+    /// All of these.
+    All,
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> ExitCode {
+    connect::run(consume(arguments))
+}
+
+async fn consume(arguments: Arguments) -> Result<(), Failure> {
+    let start = Start::of(&arguments.from);
+    if arguments.exit && start == Start::End {
+        return Err(Failure::Usage(
+            "--exit without a place to start from shows nothing: add --from-beginning, --history, --offset or --since".to_owned(),
+        ));
+    }
+    if arguments.format == Format::Json && !arguments.show.is_empty() {
+        return Err(Failure::Usage(
+            "--show is for --format text: JSON has all there is of a record".to_owned(),
+        ));
+    }
+    let cluster = arguments.connect.cluster().await?;
+    let topic = cluster
+        .topic(&arguments.topic, false)
+        .await
+        .map_err(|error| Failure::of_topic(&arguments.topic, &error))?;
+    let partitions = chosen(&topic, &arguments.partition)?;
+    let reading = read(cluster, &arguments, start, partitions);
+    // Whoever follows ends it with Ctrl-C, or by closing what reads the output.
+    tokio::select! {
+        outcome = reading => outcome,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        Ok(()) = reader_gone() => Err(Failure::ReaderGone),
+    }
+}
+
+fn chosen(topic: &Topic, wanted: &[i32]) -> Result<Vec<i32>, Failure> {
+    if wanted.is_empty() {
+        return Ok(topic.partitions.iter().map(|it| it.index).collect());
+    }
+    for partition in wanted {
+        topic.partition(*partition)?;
+    }
+    Ok(wanted.to_vec())
+}
+
+async fn read(
+    cluster: Arc<Cluster>,
+    arguments: &Arguments,
+    start: Start,
+    partitions: Vec<i32>,
+) -> Result<(), Failure> {
+    let latest = partitions.iter().map(|it| (*it, LATEST)).collect();
+    let within = arguments.connect.timeout();
+    let ends = bounds(&cluster, &arguments.topic, &latest, within).await?;
+    let mut printer = Printer {
+        out: BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock()),
+        show: Show::new(&arguments.topic, arguments.format, &arguments.show),
+        left: arguments.max_messages.unwrap_or(u64::MAX),
+    };
+    let positions = match start {
+        Start::History(count) => {
+            let records = start::history(&cluster, &arguments.topic, &ends, count, within).await?;
+            printer.print(&records)?;
+            printer.out.flush()?;
+            ends.clone()
+        }
+        start => start::positions(&cluster, &arguments.topic, start, &ends, within).await?,
+    };
+    let follow = Follow {
+        topic: &arguments.topic,
+        until: arguments.exit.then_some(ends),
+        grows: arguments.partition.is_empty() && !arguments.exit,
+        within,
+    };
+    follow.run(cluster, positions, &mut printer).await?;
+    Ok(printer.out.flush()?)
+}
+
+/// What ListOffsets finds, with 0 where there is nothing yet.
+async fn bounds(
+    cluster: &Cluster,
+    topic: &str,
+    wanted: &BTreeMap<i32, i64>,
+    within: Duration,
+) -> Result<BTreeMap<i32, i64>, Failure> {
+    let found = cluster
+        .list_offsets(topic, wanted, within)
+        .await
+        .map_err(|error| Failure::of_topic(topic, &error))?;
+    Ok(found
+        .into_iter()
+        .map(|(index, at)| (index, at.unwrap_or(0)))
+        .collect())
+}
+
+/// Prints records until there were enough.
+struct Printer<W: Write> {
+    out: W,
+    show: Show,
+    left: u64,
+}
+
+impl<W: Write> Printer<W> {
+    fn print(&mut self, records: &[ReceivedRecord]) -> io::Result<()> {
+        let count = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(records.len());
+        for record in &records[..count] {
+            self.show.record(&mut self.out, record)?;
+        }
+        self.left -= count as u64;
+        Ok(())
+    }
+}
+
+/// How to go on from the first positions.
+struct Follow<'a> {
+    topic: &'a str,
+    /// Where to end, if anywhere.
+    until: Option<BTreeMap<i32, i64>>,
+    /// Whether partitions that come later are read too.
+    grows: bool,
+    /// How long something may not work before a command that shall end gives up.
+    within: Duration,
+}
+
+impl Follow<'_> {
+    async fn run(
+        &self,
+        cluster: Arc<Cluster>,
+        mut positions: BTreeMap<i32, i64>,
+        printer: &mut Printer<impl Write>,
+    ) -> Result<(), Failure> {
+        let mut consumer = Consumer::new(cluster.clone(), self.topic, &positions);
+        let mut troubled: Option<Instant> = None;
+        let mut look_again = Instant::now() + NEW_PARTITIONS_INTERVAL;
+        loop {
+            self.drop_finished(&mut consumer, &mut positions);
+            if printer.left == 0 || (self.until.is_some() && positions.is_empty()) {
+                return Ok(());
+            }
+            if !consumer.has_ready() {
+                printer.out.flush()?;
+            }
+            let event = tokio::select! {
+                event = consumer.next() => event.map_err(|error| Failure::of_topic(self.topic, &error))?,
+                () = tokio::time::sleep_until(look_again), if self.grows => {
+                    look_again = Instant::now() + NEW_PARTITIONS_INTERVAL;
+                    // If it fails, so will the next fetch, and say so.
+                    if let Ok(topic) = cluster.topic(self.topic, false).await {
+                        for it in &topic.partitions {
+                            if positions.insert(it.index, 0).is_none() {
+                                consumer.add(it.index, 0);
+                            }
+                        }
+                    }
+                    continue;
+                }
+            };
+            match event {
+                ConsumerEvent::Records {
+                    partition,
+                    records,
+                    next_offset,
+                } => {
+                    troubled = None;
+                    let end = self.until.as_ref().and_then(|ends| ends.get(&partition));
+                    let before = end.map_or(records.len(), |end| {
+                        records.partition_point(|it| it.offset < *end)
+                    });
+                    printer.print(&records[..before])?;
+                    positions
+                        .entry(partition)
+                        .and_modify(|at| *at = next_offset);
+                }
+                ConsumerEvent::Skipped {
+                    partition,
+                    from,
+                    to,
+                } => {
+                    positions.entry(partition).and_modify(|at| *at = to);
+                    say(&format!(
+                        "partition {partition}: offsets {from} to {} are gone, reading on at {to}",
+                        to - 1
+                    ));
+                }
+                ConsumerEvent::Trouble(error) => {
+                    let since = *troubled.get_or_insert_with(|| {
+                        say(&format!("{error}; trying again"));
+                        Instant::now()
+                    });
+                    if self.until.is_some() && since.elapsed() > self.within {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads partitions no more that were read to their end.
+    fn drop_finished(&self, consumer: &mut Consumer, positions: &mut BTreeMap<i32, i64>) {
+        let Some(ends) = &self.until else { return };
+        positions.retain(|partition, at| {
+            let unread = ends.get(partition).is_some_and(|end| *at < *end);
+            if !unread {
+                consumer.remove(*partition);
+            }
+            unread
+        });
+    }
+}
+
+/// Ends when nobody reads standard output any more, if it is a pipe. Without this, `wiber consume chat | head -1` would wait for a second record.
+async fn reader_gone() -> Result<(), oneshot::error::RecvError> {
+    let (gone, is_gone) = oneshot::channel();
+    std::thread::spawn(move || {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let out = io::stdout();
+        loop {
+            // No event is asked for: errors are told unasked.
+            let mut watched = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::empty())];
+            match poll(&mut watched, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(_) if watched[0].revents().contains(PollFlags::ERR) => {
+                    let _ = gone.send(());
+                    return;
+                }
+                _ => return,
+            }
+        }
+    });
+    is_gone.await
+}

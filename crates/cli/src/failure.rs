@@ -1,0 +1,90 @@
+//! How a command ends: exit code 0 where all went well, 1 where something failed, 2 where it was used wrongly. What went wrong is one line on
+//! standard error that says what to do.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use wiber_client::ClientError;
+use wiber_protocol::ErrorCode;
+
+/// The exit code of wrong usage, as clap has it.
+const WRONG_USAGE: u8 = 2;
+
+/// Why a command did not do all that it was asked to.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something failed.
+    Failed(String),
+    /// It was asked for what makes no sense.
+    Usage(String),
+    /// What went wrong was said already.
+    Told,
+    /// Nobody reads the output any more: whoever did has seen enough.
+    ReaderGone,
+}
+
+impl Failure {
+    /// A failure about a topic, which the broker's own words often do not name.
+    pub fn of_topic(topic: &str, error: &ClientError) -> Failure {
+        match error.code() {
+            Some(ErrorCode::UnknownTopicOrPartition) => Failure::Failed(format!(
+                "there is no topic '{topic}'; `wiber topic list` shows those that there are"
+            )),
+            Some(ErrorCode::InvalidTopicException) => Failure::Failed(format!(
+                "'{topic}' cannot be a topic's name: it may have letters, digits, '.', '_' and '-', 249 at most"
+            )),
+            _ if matches!(error, ClientError::Refused { .. }) => {
+                Failure::Failed(format!("{topic}: {error}"))
+            }
+            _ => error.clone().into(),
+        }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        Failure::Failed(match &error {
+            ClientError::Unreachable(_) => format!(
+                "{error}; is a broker running there? Start one with `wiber serve`, or name another with --bootstrap"
+            ),
+            ClientError::BrokerUnreachable { .. } => format!(
+                "{error}; if the broker runs, it advertises an address that is not its own here: see `wiber serve --help`, --advertise"
+            ),
+            ClientError::Unsupported { .. } => {
+                format!("{error}, or only in versions that this client does not speak")
+            }
+            _ => error.to_string(),
+        })
+    }
+}
+
+/// Of writing the output.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+            _ => Failure::Failed(format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+/// The exit code, after saying what went wrong.
+pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) | Err(Failure::ReaderGone) => ExitCode::SUCCESS,
+        Err(Failure::Told) => ExitCode::FAILURE,
+        Err(Failure::Failed(reason)) => {
+            say(&reason);
+            ExitCode::FAILURE
+        }
+        Err(Failure::Usage(reason)) => {
+            say(&reason);
+            ExitCode::from(WRONG_USAGE)
+        }
+    }
+}
+
+/// A line on standard error, which nobody may be reading.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "wiber: {line}");
+}

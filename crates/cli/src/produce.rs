@@ -1,0 +1,391 @@
+//! `wiber produce`: records from an argument, from lines of standard input, or as they are typed.
+//!
+//! Invariant: each record is delivered, or it is said that it was not and the exit code is 1.
+
+mod input;
+mod tally;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use tokio::sync::mpsc;
+use wiber_client::{Acks, Delivery, Producer, ProducerOptions, Record};
+use wiber_model::batch::Compression;
+use wiber_protocol::Str;
+
+use crate::connect::{self, Connect};
+use crate::failure::{Failure, say};
+use crate::output::{Format, Output};
+use crate::record_json;
+use input::{Block, Input};
+use tally::Tally;
+
+/// Sends records to a topic.
+///
+/// Without a value, each line of standard input is a record. The topic is created if the broker allows it.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  wiber produce chat 'Hello'
+  wiber produce chat 'Hello' --key alice --header lang=en --header client=cli
+  wiber produce chat < lines.txt
+  wiber produce chat --key-separator : < keys-and-values.txt
+  wiber consume chat --from-beginning --exit --format json | wiber produce copy --format json")]
+pub struct Arguments {
+    /// The topic.
+    topic: String,
+    /// The record's value; without it, lines of standard input are read.
+    value: Option<String>,
+    /// The key of each record.
+    #[arg(short, long, conflicts_with = "key_separator")]
+    key: Option<String>,
+    /// Each line is a key, this, and a value; \\t is a tab.
+    #[arg(short = 'K', long, value_name = "TEXT", value_parser = separator, conflicts_with = "value")]
+    key_separator: Option<String>,
+    /// A header of each record; may be given several times, also with the same key.
+    #[arg(short = 'H', long, value_name = "KEY=VALUE", value_parser = header)]
+    header: Vec<(String, String)>,
+    /// The partition that the records go to [default: as the key has it, or any].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    partition: Option<i32>,
+    /// Who must have a record before it counts as delivered: nobody, the leader, or all replicas in sync.
+    #[arg(
+        long,
+        value_name = "0|1|all",
+        default_value = "all",
+        hide_possible_values = true
+    )]
+    acks: AcksName,
+    /// How records are compressed.
+    #[arg(short = 'z', long, value_name = "CODEC", default_value = "none")]
+    compression: CompressionName,
+    /// Whether a record is stored once however often it must be sent [default: true with --acks all].
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    idempotent: Option<bool>,
+    /// What a line is: a value, or an object with key, value, headers, partition and timestamp as `wiber consume` prints it.
+    #[arg(short, long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "text|json")]
+    format: Format,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AcksName {
+    #[value(name = "0")]
+    None,
+    #[value(name = "1")]
+    Leader,
+    #[value(alias = "-1")]
+    All,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CompressionName {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+fn separator(text: &str) -> Result<String, &'static str> {
+    match text {
+        "" => Err("a separator is at least one character"),
+        _ => Ok(text.replace("\\t", "\t")),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("KEY=VALUE is wanted")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// Runs the command.
+pub fn run(arguments: Arguments) -> ExitCode {
+    connect::run(produce(arguments))
+}
+
+async fn produce(arguments: Arguments) -> Result<(), Failure> {
+    let maker = Maker::new(&arguments)?;
+    let options = options(&arguments)?;
+    let cluster = arguments.connect.cluster().await?;
+    let topic = cluster
+        .topic(&arguments.topic, true)
+        .await
+        .map_err(|error| Failure::of_topic(&arguments.topic, &error))?;
+    if let Some(partition) = arguments.partition {
+        topic.partition(partition)?;
+    }
+    let (producer, delivered) = Producer::new(cluster, &topic, options);
+    let interactive = arguments.value.is_none() && io::stdin().is_terminal();
+    let tally = Tally::new(&arguments.topic, arguments.value.is_some(), interactive);
+    let mut run = Run {
+        maker,
+        producer,
+        delivered,
+        tally,
+        interactive,
+    };
+    let interrupted = match arguments.value {
+        Some(value) => {
+            run.single(Bytes::from(value)).await;
+            false
+        }
+        None => run.lines().await?,
+    };
+    let tally = run.finish().await;
+    if interrupted && !interactive {
+        say(&format!(
+            "interrupted; {} records were delivered",
+            tally.delivered()
+        ));
+        return Err(Failure::Told);
+    }
+    tally.report(arguments.output)
+}
+
+fn options(arguments: &Arguments) -> Result<ProducerOptions, Failure> {
+    let acks = match arguments.acks {
+        AcksName::None => Acks::None,
+        AcksName::Leader => Acks::Leader,
+        AcksName::All => Acks::All,
+    };
+    if arguments.idempotent == Some(true) && acks != Acks::All {
+        return Err(Failure::Usage(
+            "--idempotent needs --acks all: nobody else knows of a record that it is stored"
+                .to_owned(),
+        ));
+    }
+    Ok(ProducerOptions {
+        acks,
+        compression: match arguments.compression {
+            CompressionName::None => Compression::None,
+            CompressionName::Gzip => Compression::Gzip,
+            CompressionName::Snappy => Compression::Snappy,
+            CompressionName::Lz4 => Compression::Lz4,
+            CompressionName::Zstd => Compression::Zstd,
+        },
+        idempotent: arguments.idempotent.unwrap_or(acks == Acks::All),
+        deliver_within: arguments.connect.timeout(),
+    })
+}
+
+/// Makes records of lines.
+struct Maker {
+    key: Option<Bytes>,
+    key_separator: Option<Vec<u8>>,
+    headers: Vec<(Str, Option<Bytes>)>,
+    partition: Option<i32>,
+    format: Format,
+}
+
+impl Maker {
+    fn new(arguments: &Arguments) -> Result<Maker, Failure> {
+        if arguments.format == Format::Json && arguments.key_separator.is_some() {
+            return Err(Failure::Usage(
+                "--key-separator is for --format text: a line of JSON has its key in a field"
+                    .to_owned(),
+            ));
+        }
+        let headers = arguments
+            .header
+            .iter()
+            .map(|(key, value)| (Str::from(key.as_str()), Some(Bytes::from(value.clone()))));
+        Ok(Maker {
+            key: arguments.key.clone().map(Bytes::from),
+            key_separator: arguments.key_separator.clone().map(String::into_bytes),
+            headers: headers.collect(),
+            partition: arguments.partition,
+            format: arguments.format,
+        })
+    }
+
+    /// The record of a line. What flags say comes to what the line says; of the partition flags have the last word.
+    fn record(&self, line: Bytes, tag: u64) -> Result<Record, String> {
+        let mut record = match (self.format, &self.key_separator) {
+            (Format::Json, _) => record_json::read(&line)?,
+            (Format::Text, None) => Record {
+                value: Some(line),
+                ..Record::default()
+            },
+            (Format::Text, Some(separator)) => {
+                let at = line
+                    .windows(separator.len())
+                    .position(|window| window == separator)
+                    .ok_or_else(|| {
+                        format!(
+                            "it has no '{}' after a key",
+                            String::from_utf8_lossy(separator).escape_debug()
+                        )
+                    })?;
+                Record {
+                    key: Some(line.slice(..at)),
+                    value: Some(line.slice(at + separator.len()..)),
+                    ..Record::default()
+                }
+            }
+        };
+        record.key = record.key.or_else(|| self.key.clone());
+        record.partition = self.partition.or(record.partition);
+        record.headers.extend(self.headers.iter().cloned());
+        record.tag = tag;
+        Ok(record)
+    }
+}
+
+/// One run of the command.
+struct Run {
+    maker: Maker,
+    producer: Producer,
+    delivered: mpsc::UnboundedReceiver<Delivery>,
+    tally: Tally,
+    interactive: bool,
+}
+
+impl Run {
+    async fn single(&mut self, value: Bytes) {
+        self.take(value, 1).await;
+    }
+
+    /// Sends lines until there are none any more; true if the user interrupted it.
+    async fn lines(&mut self) -> Result<bool, Failure> {
+        if self.interactive {
+            self.tally.welcome();
+        }
+        let mut input = Input::start(self.interactive);
+        let interrupted = tokio::signal::ctrl_c();
+        tokio::pin!(interrupted);
+        loop {
+            // What was read already is gathered; only when there is nothing more, batches leave before they are full.
+            let block = match input.ready() {
+                Some(block) => Some(block),
+                None => {
+                    self.producer.push().await;
+                    self.prompt().await;
+                    loop {
+                        tokio::select! {
+                            biased;
+                            _ = &mut interrupted => return Ok(true),
+                            Some(delivery) = self.delivered.recv() => self.tally.count(delivery),
+                            block = input.next() => break block,
+                        }
+                    }
+                }
+            };
+            while let Ok(delivery) = self.delivered.try_recv() {
+                self.tally.count(delivery);
+            }
+            if self.tally.is_hopeless() {
+                self.tally.stopped();
+                return Ok(false);
+            }
+            match block {
+                None => return Ok(false),
+                Some(Ok(block)) => self.take_block(block).await,
+                Some(Err(problem)) => return Err(Failure::Failed(problem)),
+            }
+        }
+    }
+
+    async fn take_block(&mut self, block: Block) {
+        for (number, line) in (block.first_line..).zip(block.lines()) {
+            self.take(line, number).await;
+        }
+    }
+
+    async fn take(&mut self, line: Bytes, number: u64) {
+        let record = match self.maker.record(line, number) {
+            Ok(record) => record,
+            Err(problem) => return self.tally.refuse(number, &problem),
+        };
+        if let Err(error) = self.producer.send(record).await {
+            self.tally.refuse(number, &error.to_string());
+        }
+    }
+
+    /// On a terminal, waits until what was typed is delivered, and asks for more.
+    async fn prompt(&mut self) {
+        if !self.interactive {
+            return;
+        }
+        while self.tally.is_waiting_for(self.producer.sent())
+            && let Some(delivery) = self.delivered.recv().await
+        {
+            self.tally.count(delivery);
+        }
+        let _ = write!(io::stderr(), "> ");
+        let _ = io::stderr().flush();
+    }
+
+    async fn finish(self) -> Tally {
+        let Run {
+            producer,
+            mut delivered,
+            mut tally,
+            ..
+        } = self;
+        let finishing = producer.finish();
+        tokio::pin!(finishing);
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            tokio::select! {
+                Some(delivery) = delivered.recv() => tally.count(delivery),
+                () = &mut finishing => break,
+                _ = ticks.tick() => tally.show_progress(),
+            }
+        }
+        while let Ok(delivery) = delivered.try_recv() {
+            tally.count(delivery);
+        }
+        tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn maker(key_separator: Option<&str>) -> Maker {
+        Maker {
+            key: None,
+            key_separator: key_separator.map(|it| it.as_bytes().to_vec()),
+            headers: vec![("h".into(), Some(Bytes::from_static(b"1")))],
+            partition: None,
+            format: Format::Text,
+        }
+    }
+
+    #[test]
+    fn a_line_is_cut_at_the_first_separator() {
+        let record = maker(Some("::"))
+            .record(Bytes::from_static(b"a::b::c"), 7)
+            .unwrap();
+        assert_eq!(record.key.as_deref(), Some(&b"a"[..]));
+        assert_eq!(record.value.as_deref(), Some(&b"b::c"[..]));
+        assert_eq!((record.headers.len(), record.tag), (1, 7));
+        assert!(
+            maker(Some("::"))
+                .record(Bytes::from_static(b"a:b"), 1)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_pass() {
+        let record = maker(None)
+            .record(Bytes::from_static(b"\xff\x00"), 1)
+            .unwrap();
+        assert_eq!(record.value.as_deref(), Some(&b"\xff\x00"[..]));
+    }
+
+    #[test]
+    fn separators_may_be_tabs() {
+        assert_eq!(separator("\\t").as_deref(), Ok("\t"));
+        assert!(separator("").is_err());
+    }
+}

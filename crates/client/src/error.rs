@@ -1,0 +1,206 @@
+//! What can go wrong between a client and its brokers, worded for whoever reads it.
+
+use std::time::Duration;
+
+use wiber_protocol::{ApiKey, ErrorCode};
+
+/// Why something could not be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// No address that the caller named could be connected to.
+    #[error("cannot reach {}", attempts(.0))]
+    Unreachable(Vec<(String, String)>),
+    /// A broker that others told of cannot be connected to.
+    #[error("broker {id} is said to be at {address}, and cannot be reached there: {reason}")]
+    BrokerUnreachable {
+        /// Its id.
+        id: i32,
+        /// What it advertises.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The metadata names no broker of this id.
+    #[error("broker {0} is not known to the cluster")]
+    UnknownBroker(i32),
+    /// A connection broke.
+    #[error("the connection to {broker} broke: {reason}")]
+    Broken {
+        /// The address.
+        broker: String,
+        /// Why.
+        reason: String,
+    },
+    /// A request was not answered in time.
+    #[error("{broker} did not answer {api} within {} s", .after.as_secs_f64())]
+    TimedOut {
+        /// The address.
+        broker: String,
+        /// What was asked.
+        api: ApiKey,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The broker does not have an API in a version that this client speaks.
+    #[error("{broker} does not serve {api}")]
+    Unsupported {
+        /// The address.
+        broker: String,
+        /// What it lacks.
+        api: ApiKey,
+    },
+    /// What came is no answer.
+    #[error("{broker} does not answer as a Kafka broker does: {problem}")]
+    Malformed {
+        /// The address.
+        broker: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A request cannot be written.
+    #[error("the request cannot be written: {0}")]
+    Unwritable(String),
+    /// The broker answered with an error code.
+    #[error("{}", refusal(*.code, .message.as_deref()))]
+    Refused {
+        /// The code.
+        code: i16,
+        /// What the broker says about it.
+        message: Option<String>,
+    },
+    /// A partition has no leader, or does not exist.
+    #[error("partition {0} has no leader now")]
+    NoLeader(i32),
+    /// The topic does not have this partition.
+    #[error("there is no partition {partition}: the topic has partitions 0 to {}", .count - 1)]
+    NoPartition {
+        /// The one that was asked for.
+        partition: i32,
+        /// How many there are.
+        count: i32,
+    },
+    /// Time was up before a record's fate was known.
+    #[error(
+        "not delivered within {} s: {last}{}",
+        .after.as_secs_f64(),
+        if *.uncertain { " (it may have been stored all the same)" } else { "" }
+    )]
+    Undelivered {
+        /// How long was tried.
+        after: Duration,
+        /// Whether a broker may have stored it.
+        uncertain: bool,
+        /// What went wrong last.
+        last: Box<ClientError>,
+    },
+    /// Records cannot be read.
+    #[error("partition {partition} at offset {offset} cannot be read: {problem}")]
+    Records {
+        /// The partition.
+        partition: i32,
+        /// The first offset of the batch.
+        offset: i64,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl ClientError {
+    /// An error if `code` is one.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`].
+    pub fn check(code: i16, message: Option<&str>) -> Result<(), ClientError> {
+        if code == ErrorCode::None.code() {
+            return Ok(());
+        }
+        Err(ClientError::Refused {
+            code,
+            message: message.map(str::to_owned),
+        })
+    }
+
+    /// The broker's error code, if it is that which is wrong.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            ClientError::Refused { code, .. } => ErrorCode::from_code(*code),
+            _ => None,
+        }
+    }
+
+    /// Whether the same may succeed in a while, at this broker or another.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            ClientError::Unreachable(_)
+            | ClientError::BrokerUnreachable { .. }
+            | ClientError::UnknownBroker(_)
+            | ClientError::Broken { .. }
+            | ClientError::TimedOut { .. }
+            | ClientError::NoLeader(_) => true,
+            ClientError::Refused { code, .. } => {
+                ErrorCode::from_code(*code).is_some_and(is_passing)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the broker may have done what it was asked, although nobody knows.
+    #[must_use]
+    pub fn is_uncertain(&self) -> bool {
+        match self {
+            ClientError::Broken { .. } | ClientError::TimedOut { .. } => true,
+            ClientError::Refused { .. } => matches!(
+                self.code(),
+                Some(ErrorCode::RequestTimedOut | ErrorCode::NotEnoughReplicasAfterAppend)
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// Kafka's retriable errors, as far as a client of these APIs can see them (`RetriableException`).
+fn is_passing(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::CorruptMessage
+            | ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::LeaderNotAvailable
+            | ErrorCode::NotLeaderOrFollower
+            | ErrorCode::RequestTimedOut
+            | ErrorCode::BrokerNotAvailable
+            | ErrorCode::ReplicaNotAvailable
+            | ErrorCode::NetworkException
+            | ErrorCode::CoordinatorLoadInProgress
+            | ErrorCode::CoordinatorNotAvailable
+            | ErrorCode::NotEnoughReplicas
+            | ErrorCode::NotEnoughReplicasAfterAppend
+            | ErrorCode::NotController
+            | ErrorCode::KafkaStorageError
+            | ErrorCode::FencedLeaderEpoch
+            | ErrorCode::UnknownLeaderEpoch
+            | ErrorCode::OffsetNotAvailable
+            | ErrorCode::UnknownTopicId
+            | ErrorCode::ThrottlingQuotaExceeded
+    )
+}
+
+fn attempts(attempts: &[(String, String)]) -> String {
+    let told: Vec<_> = attempts
+        .iter()
+        .map(|(address, reason)| format!("{address}: {reason}"))
+        .collect();
+    told.join("; ")
+}
+
+fn refusal(code: i16, message: Option<&str>) -> String {
+    let name =
+        ErrorCode::from_code(code).map_or_else(|| format!("error {code}"), |code| code.to_string());
+    match message {
+        Some(message) if !message.is_empty() => {
+            format!("{} ({name})", message.trim_end_matches('.'))
+        }
+        _ => name,
+    }
+}

@@ -1,0 +1,544 @@
+//! A producer for one topic: batches by partition, sent again until their fate is known.
+//!
+//! Each partition has a lane: records that are being gathered, at most one batch that waits, and a task with one batch under way. No timer
+//! decides when a batch leaves: it leaves when it is full, or when the caller has nothing more to add for now ([`Producer::push`]) and the
+//! one before it is done. So batches grow with the load, as the groups of a write-ahead log do.
+//!
+//! Invariants:
+//! - One batch of a partition is under way at a time, and the next one's sequence follows from its fate. So neither retries nor changes of
+//!   leaders reorder records.
+//! - An idempotent producer's batch keeps its producer id and sequence as long as nobody knows whether it was stored. One that was given
+//!   up with that unknown takes its producer id with it: the lane goes on with a new one.
+//! - Each record's fate is told exactly once, in a [`Delivery`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use wiber_compression::compress;
+use wiber_model::batch::{BatchBuilder, Compression};
+use wiber_model::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use wiber_protocol::messages::produce::{PartitionProduceData, TopicProduceData};
+use wiber_protocol::messages::{InitProducerIdRequest, ProduceRequest};
+use wiber_protocol::{ErrorCode, Str};
+
+use crate::cluster::{Cluster, RETRY_PAUSE, Topic, longer};
+use crate::error::ClientError;
+use crate::partitioner::partition_of;
+
+/// The most that the lanes of a producer hold together, in bytes: what is gathered, what waits and what is under way. A single record may
+/// be larger.
+pub const BUFFER_BYTES: usize = 64 << 20;
+/// A batch is full with this, in bytes before compression: below the 1 MiB that topics take by default.
+const BATCH_BYTES_MAX: usize = 512 << 10;
+/// A batch is never called full with less, in bytes, however many partitions share the buffer.
+const BATCH_BYTES_MIN: usize = 16 << 10;
+/// The batches of a lane: gathered, waiting, under way.
+const BATCHES_PER_LANE: usize = 3;
+/// What a record takes beside its key, value and headers, in bytes; an upper bound.
+const RECORD_OVERHEAD_BYTES: usize = 32;
+/// The last version that names topics rather than their ids.
+const PRODUCE_VERSION_MAX: i16 = 12;
+
+/// Who must have a batch before it is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Acks {
+    /// Nobody: the broker does not answer.
+    None,
+    /// The leader.
+    Leader,
+    /// All replicas that are in sync.
+    All,
+}
+
+/// How to produce.
+#[derive(Clone, Debug)]
+pub struct ProducerOptions {
+    /// Who must have a batch.
+    pub acks: Acks,
+    /// How batches are compressed.
+    pub compression: Compression,
+    /// Whether a batch that is sent again is stored once. Needs [`Acks::All`].
+    pub idempotent: bool,
+    /// How long a batch is tried.
+    pub deliver_within: Duration,
+}
+
+/// A record to be sent.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// Its key, which chooses the partition where none is given.
+    pub key: Option<Bytes>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Bytes>,
+    /// Its headers, in order; keys may repeat.
+    pub headers: Vec<(Str, Option<Bytes>)>,
+    /// Milliseconds since the Unix epoch; none is now.
+    pub timestamp_ms: Option<i64>,
+    /// The partition that it must go to.
+    pub partition: Option<i32>,
+    /// What the caller knows it by.
+    pub tag: u64,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Its partition.
+    pub partition: i32,
+    /// The tags of its records, in order.
+    pub tags: Vec<u64>,
+    /// The offset of its first record (none with [`Acks::None`], or where the broker does not know it any more), or why it was not
+    /// delivered.
+    pub outcome: Result<Option<i64>, ClientError>,
+}
+
+/// Sends records to one topic.
+#[derive(Debug)]
+pub struct Producer {
+    lanes: Vec<Gathering>,
+    /// The lane of records with neither key nor partition. It changes with each batch, so that batches are full.
+    sticky: usize,
+    batch_bytes: usize,
+    sent: u64,
+    tasks: JoinSet<()>,
+}
+
+/// A lane, as the caller's side has it.
+#[derive(Debug)]
+struct Gathering {
+    records: Vec<Record>,
+    bytes: usize,
+    full: mpsc::Sender<Vec<Record>>,
+}
+
+/// What the lanes of a producer share.
+#[derive(Debug)]
+struct Shared {
+    cluster: Arc<Cluster>,
+    topic: Str,
+    options: ProducerOptions,
+    leaders: Mutex<Leaders>,
+    identity: Mutex<Option<Identity>>,
+    /// A batch was given up because of time. Those behind it are tried once: whoever waits has waited long enough.
+    hopeless: AtomicBool,
+    deliveries: mpsc::UnboundedSender<Delivery>,
+}
+
+#[derive(Debug)]
+struct Leaders {
+    /// Counts the metadata that were asked for, so that lanes that want new ones at the same time ask once.
+    generation: u64,
+    by_partition: BTreeMap<i32, i32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Identity {
+    id: ProducerId,
+    epoch: ProducerEpoch,
+}
+
+impl Producer {
+    /// A producer for `topic`, and the fates of its records as they become known.
+    ///
+    /// Must be called within a runtime, which runs the lanes.
+    #[must_use]
+    pub fn new(
+        cluster: Arc<Cluster>,
+        topic: &Topic,
+        options: ProducerOptions,
+    ) -> (Producer, mpsc::UnboundedReceiver<Delivery>) {
+        let (deliveries, delivered) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            cluster,
+            topic: topic.name.clone(),
+            leaders: Mutex::new(Leaders {
+                generation: 0,
+                by_partition: leaders(topic),
+            }),
+            identity: Mutex::new(None),
+            hopeless: AtomicBool::new(false),
+            deliveries,
+            options,
+        });
+        let mut tasks = JoinSet::new();
+        let lanes: Vec<_> = topic
+            .partitions
+            .iter()
+            .map(|partition| {
+                let (full, batches) = mpsc::channel(1);
+                let lane = Lane {
+                    shared: shared.clone(),
+                    partition: partition.index,
+                    identity: None,
+                    sequence: Sequence(0),
+                };
+                tasks.spawn(lane.run(batches));
+                Gathering {
+                    records: Vec::new(),
+                    bytes: 0,
+                    full,
+                }
+            })
+            .collect();
+        let share = BUFFER_BYTES / (BATCHES_PER_LANE * lanes.len().max(1));
+        let producer = Producer {
+            // Whoever sends one record at a time shall not fill the first partition alone.
+            sticky: now_ms() as usize % lanes.len().max(1),
+            lanes,
+            batch_bytes: share.clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX),
+            sent: 0,
+            tasks,
+        };
+        (producer, delivered)
+    }
+
+    /// Takes a record. Waits while its partition's lane is full.
+    ///
+    /// # Errors
+    /// [`ClientError::NoPartition`].
+    pub async fn send(&mut self, record: Record) -> Result<(), ClientError> {
+        let count = self.lanes.len();
+        let lane = match (record.partition, &record.key) {
+            (Some(partition), _) => usize::try_from(partition)
+                .ok()
+                .filter(|lane| *lane < count)
+                .ok_or(ClientError::NoPartition {
+                    partition,
+                    count: count as i32,
+                })?,
+            (None, Some(key)) => partition_of(key, count),
+            (None, None) => self.sticky,
+        };
+        let size = record.size_bytes();
+        // Before rather than after: a batch must not become larger than what topics take because of its last record.
+        if self.lanes[lane].bytes + size > self.batch_bytes {
+            self.hand_over(lane).await;
+        }
+        self.sent += 1;
+        let gathering = &mut self.lanes[lane];
+        gathering.bytes += size;
+        gathering.records.push(record);
+        Ok(())
+    }
+
+    /// How many records were taken.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Hands over what was gathered: the caller has no more for now.
+    pub async fn push(&mut self) {
+        for lane in 0..self.lanes.len() {
+            self.hand_over(lane).await;
+        }
+    }
+
+    /// Hands over what was gathered, and waits until the fate of every record was told.
+    pub async fn finish(mut self) {
+        self.push().await;
+        self.lanes.clear();
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
+    }
+
+    async fn hand_over(&mut self, lane: usize) {
+        let count = self.lanes.len();
+        let gathering = &mut self.lanes[lane];
+        if gathering.records.is_empty() {
+            return;
+        }
+        gathering.bytes = 0;
+        let records = std::mem::take(&mut gathering.records);
+        // The task lives as long as this end does.
+        let _ = gathering.full.send(records).await;
+        if lane == self.sticky {
+            self.sticky = (lane + 1) % count;
+        }
+    }
+}
+
+impl Record {
+    fn size_bytes(&self) -> usize {
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(key, value)| key.len() + length(value) + RECORD_OVERHEAD_BYTES)
+            .sum();
+        RECORD_OVERHEAD_BYTES + length(&self.key) + length(&self.value) + headers
+    }
+}
+
+impl Shared {
+    /// The producer id that the lanes share.
+    async fn identity(&self) -> Result<Identity, ClientError> {
+        let mut shared = self.identity.lock().await;
+        if let Some(identity) = *shared {
+            return Ok(identity);
+        }
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            transaction_timeout_ms: i32::MAX,
+            ..Default::default()
+        };
+        let deadline = Instant::now() + self.options.deliver_within;
+        let mut pause = RETRY_PAUSE;
+        loop {
+            let asked = async {
+                let answer = self.cluster.any().await?.call(&request).await?;
+                ClientError::check(answer.error_code, None)?;
+                Ok::<_, ClientError>(Identity {
+                    id: ProducerId(answer.producer_id),
+                    epoch: ProducerEpoch(answer.producer_epoch),
+                })
+            };
+            match asked.await {
+                Ok(identity) => {
+                    *shared = Some(identity);
+                    return Ok(identity);
+                }
+                Err(error) if !error.is_passing() || Instant::now() > deadline => {
+                    return Err(error);
+                }
+                Err(_) => tokio::time::sleep(pause).await,
+            }
+            pause = longer(pause);
+        }
+    }
+
+    /// Gives up the producer id, if it is still the one that the lanes share.
+    async fn forget(&self, identity: Identity) {
+        let mut shared = self.identity.lock().await;
+        if shared.is_some_and(|it| it.id == identity.id) {
+            *shared = None;
+        }
+    }
+
+    async fn leader(&self, partition: i32) -> (u64, Option<i32>) {
+        let leaders = self.leaders.lock().await;
+        let leader = leaders.by_partition.get(&partition).copied();
+        (leaders.generation, leader)
+    }
+
+    /// Asks for the leaders anew, unless somebody did since `generation`.
+    async fn refresh(&self, generation: u64) -> Result<(), ClientError> {
+        let mut known = self.leaders.lock().await;
+        if known.generation == generation {
+            let topic = self.cluster.topic(&self.topic, false).await?;
+            known.by_partition = leaders(&topic);
+            known.generation += 1;
+        }
+        Ok(())
+    }
+}
+
+fn leaders(topic: &Topic) -> BTreeMap<i32, i32> {
+    let known = topic.partitions.iter();
+    known
+        .filter_map(|it| Some((it.index, it.leader?)))
+        .collect()
+}
+
+/// A partition's batches, one after the other.
+struct Lane {
+    shared: Arc<Shared>,
+    partition: i32,
+    /// Which producer the sequence is of.
+    identity: Option<Identity>,
+    /// The sequence of the next record.
+    sequence: Sequence,
+}
+
+impl Lane {
+    async fn run(mut self, mut batches: mpsc::Receiver<Vec<Record>>) {
+        while let Some(records) = batches.recv().await {
+            let mut queue = VecDeque::from([records]);
+            while let Some(mut records) = queue.pop_front() {
+                let outcome = self.deliver(&mut records).await;
+                // A topic may take less than a batch holds: halves may fit.
+                let too_large = outcome.as_ref().err().and_then(ClientError::code)
+                    == Some(ErrorCode::MessageTooLarge);
+                if too_large && records.len() > 1 {
+                    let rest = records.split_off(records.len() / 2);
+                    queue.push_front(rest);
+                    queue.push_front(records);
+                    continue;
+                }
+                // Nobody may be listening.
+                let _ = self.shared.deliveries.send(Delivery {
+                    partition: self.partition,
+                    tags: records.iter().map(|record| record.tag).collect(),
+                    outcome,
+                });
+            }
+        }
+    }
+
+    /// Sends a batch until its fate is known or time is up.
+    async fn deliver(&mut self, records: &mut [Record]) -> Result<Option<i64>, ClientError> {
+        let shared = self.shared.clone();
+        if shared.options.idempotent && self.identity.is_none() {
+            self.identity = Some(shared.identity().await?);
+            self.sequence = Sequence(0);
+        }
+        let batch = self.batch(records);
+        let after = shared.options.deliver_within;
+        let deadline = Instant::now() + after;
+        let mut uncertain = false;
+        let mut pause = RETRY_PAUSE;
+        loop {
+            let (generation, leader) = shared.leader(self.partition).await;
+            let error = match self.attempt(leader, &batch).await {
+                Ok(offset) => {
+                    self.sequence = self.sequence.plus(records.len() as i32);
+                    return Ok(offset);
+                }
+                Err(error) => error,
+            };
+            uncertain |= error.is_uncertain();
+            if !error.is_passing() {
+                self.give_up(&error, uncertain).await;
+                return Err(error);
+            }
+            let hopeless = shared.hopeless.load(Ordering::Relaxed);
+            if hopeless || Instant::now() + pause > deadline {
+                shared.hopeless.store(true, Ordering::Relaxed);
+                self.give_up(&error, uncertain).await;
+                return Err(ClientError::Undelivered {
+                    after,
+                    uncertain,
+                    last: Box::new(error),
+                });
+            }
+            tokio::time::sleep(pause).await;
+            pause = longer(pause);
+            // Whatever went wrong, another broker may lead by now. If nobody can say, the next attempt fails and says why.
+            let _ = shared.refresh(generation).await;
+        }
+    }
+
+    /// A batch that may have been stored took its sequence with it, and a broker that refuses a sequence will refuse the next one.
+    async fn give_up(&mut self, error: &ClientError, uncertain: bool) {
+        let refused = matches!(
+            error.code(),
+            Some(
+                ErrorCode::OutOfOrderSequenceNumber
+                    | ErrorCode::UnknownProducerId
+                    | ErrorCode::InvalidProducerEpoch
+                    | ErrorCode::ProducerFenced
+            )
+        );
+        if (uncertain || refused)
+            && let Some(identity) = self.identity.take()
+        {
+            self.shared.forget(identity).await;
+        }
+    }
+
+    fn batch(&self, records: &mut [Record]) -> Bytes {
+        let now = now_ms();
+        let base = records
+            .first()
+            .and_then(|record| record.timestamp_ms)
+            .unwrap_or(now);
+        let mut builder = BatchBuilder::new(TimestampMs(base));
+        if let Some(identity) = self.identity {
+            builder = builder.producer(identity.id, identity.epoch, self.sequence);
+        }
+        for record in records {
+            // A batch that is built again, in halves, keeps its times.
+            let timestamp = *record.timestamp_ms.get_or_insert(now);
+            let headers: Vec<_> = record
+                .headers
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_deref()))
+                .collect();
+            builder.push(
+                TimestampMs(timestamp),
+                record.key.as_deref(),
+                record.value.as_deref(),
+                &headers,
+            );
+        }
+        let compression = self.shared.options.compression;
+        let batch = match compression {
+            Compression::None => builder.build(),
+            _ => {
+                let payload = compress(compression, builder.payload());
+                builder.build_with(compression, &payload)
+            }
+        };
+        batch.into_bytes()
+    }
+
+    async fn attempt(
+        &self,
+        leader: Option<i32>,
+        batch: &Bytes,
+    ) -> Result<Option<i64>, ClientError> {
+        let shared = &self.shared;
+        let leader = leader.ok_or(ClientError::NoLeader(self.partition))?;
+        let request = ProduceRequest {
+            acks: match shared.options.acks {
+                Acks::None => 0,
+                Acks::Leader => 1,
+                Acks::All => -1,
+            },
+            timeout_ms: shared.cluster.options().answer_within.as_millis() as i32,
+            topic_data: vec![TopicProduceData {
+                name: shared.topic.clone(),
+                partition_data: vec![PartitionProduceData {
+                    index: self.partition,
+                    records: Some(batch.clone()),
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let connection = shared.cluster.broker(leader).await?;
+        if shared.options.acks == Acks::None {
+            connection.tell(&request, PRODUCE_VERSION_MAX).await?;
+            return Ok(None);
+        }
+        let answer = connection.call_up_to(&request, PRODUCE_VERSION_MAX).await?;
+        let partition = answer
+            .responses
+            .into_iter()
+            .flat_map(|topic| topic.partition_responses)
+            .find(|it| it.index == self.partition)
+            .ok_or_else(|| ClientError::Malformed {
+                broker: connection.address().to_owned(),
+                problem: "its answer lacks the partition that was written to".to_owned(),
+            })?;
+        if partition.error_code == ErrorCode::DuplicateSequenceNumber.code() {
+            return Ok(None);
+        }
+        let why = partition
+            .record_errors
+            .iter()
+            .find_map(|it| it.batch_index_error_message.as_deref());
+        ClientError::check(
+            partition.error_code,
+            why.or(partition.error_message.as_deref()),
+        )?;
+        Ok(Some(partition.base_offset).filter(|at| *at >= 0))
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
+}
