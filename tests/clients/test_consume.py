@@ -50,6 +50,20 @@ def test_positions_of_an_assignment(broker: BrokerProcess, topic: str) -> None:
         assert [message.offset() for message in messages] == list(range(first, 100)), offset
 
 
+@pytest.mark.parametrize("kind", ["gzip", "snappy", "lz4", "zstd", "uncompressed"])
+def test_codecs_of_the_broker(broker: BrokerProcess, topic: str, kind: str) -> None:
+    """What the broker compressed is what a client unfolds, whichever codec the producer has."""
+    create_topic(broker.address, topic, **{"compression.type": kind})
+    sent = [Record(b"word " * (number % 500), b"%d" % number, (("h", None), ("h", b"x"))) for number in range(3_000)]
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+        produce_all(broker.address, topic, sent, compression_type=codec)
+    found = [as_record(message) for message in consume_all(broker.address, topic)]
+    assert found == sent * 5
+    with Connection(broker.address) as connection:
+        batches = connection.fetch(topic, 0, 0).batches()
+    assert {batch.codec for batch in batches} == {"none" if kind == "uncompressed" else kind}
+
+
 def test_seek(broker: BrokerProcess, topic: str) -> None:
     """A consumer that seeks back and forth gets what lies there."""
     produce_all(broker.address, topic, numbered(200), linger_ms=0, batch_num_messages=7)

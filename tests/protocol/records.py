@@ -1,11 +1,13 @@
 """Record batches, format version 2, written and read by hand."""
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
 from protocol.schema import Reader, varint
+from wire import CODECS
 
 TRANSACTIONAL = 1 << 4
 CONTROL = 1 << 5
@@ -22,6 +24,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     leader_epoch: int = -1
+    headers: tuple[tuple[bytes, bytes | None], ...] = ()
 
 
 @cache
@@ -58,11 +61,13 @@ def batch(
     producer_id: int = -1,
     producer_epoch: int = -1,
     base_sequence: int = -1,
+    headers: Sequence[tuple[bytes, bytes | None]] = (),
 ) -> bytes:
     """An uncompressed batch of records with these values, each `step_ms` later than the one before."""
+    tail = _signed(len(headers)) + b"".join(_sized(name) + _sized(value) for name, value in headers)
     records = b""
     for number, value in enumerate(values):
-        record = b"\0" + _signed(number * step_ms) + _signed(number) + _sized(None) + _sized(value) + _signed(0)
+        record = b"\0" + _signed(number * step_ms) + _signed(number) + _sized(None) + _sized(value) + tail
         records += _signed(len(record)) + record
     last = len(values) - 1
     times = (timestamp, timestamp + last * step_ms)
@@ -80,6 +85,22 @@ def _read_signed(reader: Reader) -> int:
 def _read_sized(reader: Reader) -> bytes | None:
     length = _read_signed(reader)
     return None if length < 0 else reader.take(length)
+
+
+def _read_header(reader: Reader) -> tuple[bytes, bytes | None]:
+    name, value = _read_sized(reader), _read_sized(reader)
+    assert name is not None
+    return name, value
+
+
+def codecs_of(data: bytes | None) -> list[str]:
+    """The codec of each batch."""
+    codecs, rest = [], data or b""
+    while rest:
+        (length,) = struct.unpack_from(">i", rest, 8)
+        codecs.append(CODECS[struct.unpack_from(">h", rest, 21)[0] & 7])
+        rest = rest[12 + length :]
+    return codecs
 
 
 def records_of(data: bytes | None) -> list[Record]:
@@ -100,9 +121,10 @@ def records_of(data: bytes | None) -> list[Record]:
             timestamp = base_timestamp + _read_signed(inner)
             offset = base_offset + _read_signed(inner)
             key, value = _read_sized(inner), _read_sized(inner)
-            inner.take(end - inner.at)
+            headers = tuple(_read_header(inner) for _ in range(_read_signed(inner)))
+            assert inner.at == end
             stamp = max_timestamp if attributes & 8 else timestamp
-            found.append(Record(offset, stamp, key, value, leader_epoch))
+            found.append(Record(offset, stamp, key, value, leader_epoch, headers))
         assert inner.at == len(inner.data)
     assert all(one.offset < next_one.offset for one, next_one in pairwise(found))
     return found

@@ -15,7 +15,10 @@ BOOLEAN, STRING, INT, LONG, DOUBLE, LIST = 1, 2, 3, 5, 6, 7
 # Name: default, type, the broker's setting that the default comes from; all as Kafka has them.
 TOPIC_KEYS: dict[str, tuple[str, int, str | None]] = {
     "cleanup.policy": ("delete", LIST, "log.cleanup.policy"),
+    "compression.gzip.level": ("-1", INT, "compression.gzip.level"),
+    "compression.lz4.level": ("9", INT, "compression.lz4.level"),
     "compression.type": ("producer", STRING, "compression.type"),
+    "compression.zstd.level": ("3", INT, "compression.zstd.level"),
     "delete.retention.ms": ("86400000", LONG, "log.cleaner.delete.retention.ms"),
     "file.delete.delay.ms": ("60000", LONG, "log.segment.delete.delay.ms"),
     "flush.messages": ("9223372036854775807", LONG, "log.flush.interval.messages"),
@@ -33,6 +36,8 @@ TOPIC_KEYS: dict[str, tuple[str, int, str | None]] = {
     "min.cleanable.dirty.ratio": ("0.5", DOUBLE, "log.cleaner.min.cleanable.ratio"),
     "min.compaction.lag.ms": ("0", LONG, "log.cleaner.min.compaction.lag.ms"),
     "preallocate": ("false", BOOLEAN, "log.preallocate"),
+    "remote.log.copy.disable": ("false", BOOLEAN, None),
+    "remote.log.delete.on.disable": ("false", BOOLEAN, None),
     "remote.storage.enable": ("false", BOOLEAN, None),
     "retention.bytes": ("-1", LONG, "log.retention.bytes"),
     "retention.ms": ("604800000", LONG, None),

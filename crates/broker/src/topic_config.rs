@@ -7,16 +7,29 @@ mod kind;
 
 use std::collections::BTreeMap;
 
-use wiber_model::batch::TimestampType;
+use wiber_model::batch::{Compression, TimestampType};
 use wiber_model::limit::DEFAULT_MAX_MESSAGE_BYTES;
 use wiber_storage::LogConfig;
+use wiber_storage::compression::Codec;
 use wiber_storage::validate::Rules;
 
 pub(crate) use keys::{Effect, KEYS, Key};
+use keys::{FOR_TESTS, RESTRICTIONS};
 pub(crate) use kind::{INT_MAX, Kind};
 
 /// The topic key for durability: `synced` or `relaxed`.
 pub const DURABILITY: &str = "wiber.durability";
+
+/// For a retention without a bound.
+const NO_LIMIT: i64 = -1;
+
+/// The codecs that `compression.type` chooses between, at the levels that are set.
+struct Codecs {
+    /// None where each batch keeps its own.
+    chosen: Option<Compression>,
+    gzip: Codec,
+    zstd: Codec,
+}
 
 /// What a topic's settings come to.
 #[derive(Clone, Debug)]
@@ -36,11 +49,22 @@ pub(crate) fn key(name: &str) -> Option<&'static Key> {
 /// In words: the key, what it was set to, and what it may be.
 pub(crate) fn check(name: &str, value: &str) -> Result<(), String> {
     let Some(key) = key(name) else {
+        if FOR_TESTS.contains(&name) {
+            return Err(format!(
+                "{name} is not served: Kafka has it for its own tests only"
+            ));
+        }
         return Err(format!("Unknown topic config name: {name}"));
     };
-    key.kind
-        .parse(value)
-        .map_err(|legal| format!("Invalid value {value} for configuration {name}: {legal}"))?;
+    let refuse = |legal: String| {
+        let mut message = format!("Invalid value {value} for configuration {name}: {legal}");
+        if let Some((_, why)) = RESTRICTIONS.iter().find(|(of, _)| *of == name) {
+            message.push_str(", as ");
+            message.push_str(why);
+        }
+        message
+    };
+    key.kind.parse(value).map_err(refuse)?;
     Ok(())
 }
 
@@ -89,9 +113,13 @@ impl TopicConfig {
                 ..Rules::default()
             },
         };
+        let mut codecs = Codecs::default();
         for (key, value) in defaults.iter().chain(settings) {
-            config.set(key, value.trim());
+            let value = value.trim();
+            config.set(key, value);
+            codecs.set(key, value);
         }
+        config.rules.codec = codecs.codec();
         config
     }
 
@@ -116,7 +144,7 @@ impl TopicConfig {
             }
             ("segment.ms", Some(n)) => log.segment_ms = n,
             ("retention.ms", Some(n)) => log.retention_ms = n,
-            ("retention.bytes", Some(n)) => log.retention_bytes = n,
+            ("retention.bytes", Some(n)) => log.retention_bytes = n.max(NO_LIMIT),
             ("index.interval.bytes", Some(n)) => log.index_interval_bytes = n as u64,
             ("max.message.bytes", Some(n)) => self.rules.max_message_bytes = n as usize,
             ("message.timestamp.before.max.ms", Some(n)) => self.rules.timestamp_before_max_ms = n,
@@ -130,6 +158,46 @@ impl TopicConfig {
             ("cleanup.policy", _) => log.delete = !value.is_empty(),
             (DURABILITY, _) => log.relaxed = value == "relaxed",
             _ => {}
+        }
+    }
+}
+
+impl Codecs {
+    fn set(&mut self, key: &str, value: &str) {
+        let level = value.parse::<i32>().ok();
+        match (key, level) {
+            ("compression.gzip.level", Some(level @ 1..)) => self.gzip.level = level,
+            ("compression.gzip.level", _) => self.gzip = Codec::of(Compression::Gzip),
+            ("compression.zstd.level", Some(level)) => self.zstd.level = level,
+            ("compression.type", _) => {
+                self.chosen = match value {
+                    "uncompressed" => Some(Compression::None),
+                    "gzip" => Some(Compression::Gzip),
+                    "snappy" => Some(Compression::Snappy),
+                    "lz4" => Some(Compression::Lz4),
+                    "zstd" => Some(Compression::Zstd),
+                    _ => None,
+                };
+            }
+            _ => {}
+        }
+    }
+
+    fn codec(&self) -> Option<Codec> {
+        Some(match self.chosen? {
+            Compression::Gzip => self.gzip,
+            Compression::Zstd => self.zstd,
+            other => Codec::of(other),
+        })
+    }
+}
+
+impl Default for Codecs {
+    fn default() -> Codecs {
+        Codecs {
+            chosen: None,
+            gzip: Codec::of(Compression::Gzip),
+            zstd: Codec::of(Compression::Zstd),
         }
     }
 }
@@ -191,6 +259,8 @@ mod tests {
                 "LogAppendTime".to_owned(),
             ),
             (DURABILITY.to_owned(), "relaxed".to_owned()),
+            ("compression.zstd.level".to_owned(), "-5".to_owned()),
+            ("compression.type".to_owned(), "zstd".to_owned()),
         ]);
         let defaults = BTreeMap::from([
             ("segment.bytes".to_owned(), "3000000".to_owned()),
@@ -201,5 +271,19 @@ mod tests {
         assert_eq!(config.log().segment_bytes, 2_000_000);
         assert!(config.log().relaxed);
         assert_eq!(config.rules().timestamp_type, TimestampType::LogAppendTime);
+        let codec = Codec {
+            compression: Compression::Zstd,
+            level: -5,
+        };
+        assert_eq!(config.rules().codec, Some(codec));
+    }
+
+    #[test]
+    fn what_is_refused_says_why() {
+        let why = |name, value| check(name, value).unwrap_err();
+        assert!(why("cleanup.policy", "compact").ends_with("as compaction is not served"));
+        assert!(why("max.message.bytes", "16777217").contains("write-ahead log"));
+        assert!(why("remote.storage.enable", "true").contains("no tiered storage"));
+        assert!(why("internal.segment.bytes", "1").contains("tests only"));
     }
 }

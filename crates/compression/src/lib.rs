@@ -10,20 +10,20 @@
 //!   (CVE-2023-34455 was the lack of that in snappy).
 //! - What ends early, or goes on after its end, is refused: some client would read it otherwise than another.
 
+mod encoder;
 mod lz4;
 mod snappy;
 mod zstd;
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use flate2::bufread::MultiGzDecoder;
 use wiber_model::batch::Compression;
 
+pub use encoder::{Codec, RecompressError, compress, recompress};
+
 /// How much output of a gzip or zstd stream is held at a time.
 const STREAM_BLOCK_BYTES: usize = 32 * 1024;
-
-/// The level of gzip that Kafka's clients default to.
-const GZIP_LEVEL: u32 = 6;
 
 /// Why a compressed payload cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -214,6 +214,12 @@ impl<'a> Decoder<'a> {
         self.allowance.saturating_add(self.at_hand() as u64)
     }
 
+    /// How many bytes have been decoded so far.
+    #[must_use]
+    pub fn decoded_bytes(&self) -> u64 {
+        self.limit_bytes - self.allowance
+    }
+
     /// How many bytes were decoded and not consumed yet.
     #[inline]
     fn at_hand(&self) -> usize {
@@ -329,26 +335,6 @@ impl std::fmt::Debug for Source<'_> {
             Source::Zstd(_) => "Zstd",
             Source::End => "End",
         })
-    }
-}
-
-/// Compresses `bytes` into the form that Kafka's own clients send: gzip, snappy in xerial's framing, an LZ4 frame of
-/// independent 64 KiB blocks, zstd at level 3.
-#[must_use]
-pub fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
-    match compression {
-        Compression::None => bytes.to_vec(),
-        Compression::Gzip => {
-            let level = flate2::Compression::new(GZIP_LEVEL);
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
-            encoder
-                .write_all(bytes)
-                .and_then(|()| encoder.finish())
-                .unwrap_or_else(|e| panic!("gzip into memory does not fail: {e}"))
-        }
-        Compression::Snappy => snappy::compress(bytes),
-        Compression::Lz4 => lz4::compress(bytes),
-        Compression::Zstd => zstd::compress(bytes),
     }
 }
 

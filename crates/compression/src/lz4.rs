@@ -4,7 +4,6 @@
 //! payload, linked blocks are refused as Kafka refuses them, and a frame without its end mark is not taken for a whole one.
 
 use std::hash::Hasher;
-use std::io::Write;
 
 use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use twox_hash::XxHash32;
@@ -147,15 +146,10 @@ fn take_u32(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(*taken))
 }
 
-/// One frame of independent blocks of 64 KiB, without checksums: what Kafka's Java producer writes.
-pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
+/// Begins a frame of independent blocks of 64 KiB, without checksums: what Kafka's Java producer writes.
+pub(super) fn encoder(out: Vec<u8>) -> FrameEncoder<Vec<u8>> {
     let info = FrameInfo::new()
         .block_mode(BlockMode::Independent)
         .block_size(BlockSize::Max64KB);
-    let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
-    encoder
-        .write_all(bytes)
-        .map_err(Into::into)
-        .and_then(|()| encoder.finish())
-        .unwrap_or_else(|e| panic!("lz4 into memory does not fail: {e}"))
+    FrameEncoder::with_frame_info(info, out)
 }

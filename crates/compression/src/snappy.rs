@@ -90,18 +90,58 @@ fn header(rest: &mut &[u8]) -> Result<bool, String> {
     Ok(true)
 }
 
-/// In xerial's framing, which every client reads.
-pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
-    let mut out = MAGIC.to_vec();
-    out.extend_from_slice(&VERSION.to_be_bytes());
-    out.extend_from_slice(&VERSION.to_be_bytes());
-    let mut encoder = snap::raw::Encoder::new();
-    for block in bytes.chunks(BLOCK_BYTES) {
-        let compressed = encoder
-            .compress_vec(block)
-            .unwrap_or_else(|e| panic!("a block of 32 KiB can be compressed: {e}"));
-        out.extend_from_slice(&(compressed.len() as u32).to_be_bytes());
-        out.extend_from_slice(&compressed);
+/// Writes xerial's framing, which every client reads.
+pub(super) struct Encoder {
+    out: Vec<u8>,
+    /// What is not a whole block yet.
+    block: Vec<u8>,
+    encoder: snap::raw::Encoder,
+}
+
+impl Encoder {
+    pub(super) fn new(mut out: Vec<u8>) -> Encoder {
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_be_bytes());
+        out.extend_from_slice(&VERSION.to_be_bytes());
+        Encoder {
+            out,
+            block: Vec::with_capacity(BLOCK_BYTES),
+            encoder: snap::raw::Encoder::new(),
+        }
     }
-    out
+
+    /// What is written so far.
+    pub(super) fn written(&self) -> &Vec<u8> {
+        &self.out
+    }
+
+    pub(super) fn write(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = BLOCK_BYTES - self.block.len();
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            self.block.extend_from_slice(now);
+            bytes = later;
+            if self.block.len() == BLOCK_BYTES {
+                self.write_block();
+            }
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        if !self.block.is_empty() {
+            self.write_block();
+        }
+        self.out
+    }
+
+    fn write_block(&mut self) {
+        let compressed = self
+            .encoder
+            .compress_vec(&self.block)
+            .unwrap_or_else(|e| panic!("a block of 32 KiB can be compressed: {e}"));
+        self.out
+            .extend_from_slice(&(compressed.len() as u32).to_be_bytes());
+        self.out.extend_from_slice(&compressed);
+        self.block.clear();
+    }
 }

@@ -14,7 +14,11 @@ pub(super) const WHOLE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 pub(super) const MOST_EXPANSION: u64 = 32 * 1024;
 
 const WINDOW_LOG_MAX: u32 = 23;
-const LEVEL: i32 = 3;
+/// The largest window of what is written here, as a power of two: the highest levels would take hundreds of megabytes of memory for
+/// theirs, and few batches are larger.
+const ENCODER_WINDOW_LOG_MAX: u32 = 21;
+/// Up to this level the window is no larger than that anyway.
+const LEVEL_OF_WINDOW: i32 = 3;
 const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
 
 /// A payload as it can be read.
@@ -82,8 +86,16 @@ fn window_bytes(payload: &[u8]) -> Option<u64> {
     Some(if size_bytes == 2 { size + 256 } else { size })
 }
 
-/// One frame at Kafka's default level.
-pub(super) fn compress(bytes: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(bytes, LEVEL)
-        .unwrap_or_else(|e| panic!("zstd into memory does not fail: {e}"))
+/// Begins one frame for `total_bytes` of input.
+pub(super) fn encoder(
+    out: Vec<u8>,
+    level: i32,
+    total_bytes: u64,
+) -> io::Result<zstd::Encoder<'static, Vec<u8>>> {
+    let mut encoder = zstd::Encoder::new(out, level)?;
+    encoder.set_pledged_src_size(Some(total_bytes))?;
+    if level > LEVEL_OF_WINDOW {
+        encoder.window_log(ENCODER_WINDOW_LOG_MAX)?;
+    }
+    Ok(encoder)
 }

@@ -58,6 +58,20 @@ pub enum Compression {
     Zstd,
 }
 
+impl Compression {
+    /// The number that a batch's attributes have for it.
+    #[must_use]
+    pub fn code(self) -> i16 {
+        match self {
+            Compression::None => 0,
+            Compression::Gzip => 1,
+            Compression::Snappy => 2,
+            Compression::Lz4 => 3,
+            Compression::Zstd => 4,
+        }
+    }
+}
+
 /// Where the timestamps of a batch come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TimestampType {
@@ -325,6 +339,22 @@ impl Batch {
         bytes[..LENGTH_AT].copy_from_slice(&base_offset.0.to_be_bytes());
         bytes[LEADER_EPOCH_AT..MAGIC_AT].copy_from_slice(&epoch.0.to_be_bytes());
         Batch(bytes.freeze())
+    }
+
+    /// The same records compressed otherwise: `bytes` has room for the header, [`HEADER_BYTES`], and then the new payload.
+    ///
+    /// # Panics
+    /// If the room is not there.
+    #[must_use]
+    pub fn recompressed(&self, compression: Compression, mut bytes: Vec<u8>) -> Batch {
+        let length = (bytes.len() - LOG_OVERHEAD_BYTES) as i32;
+        let attributes = self.attributes() & !COMPRESSION_BITS | compression.code();
+        bytes[..HEADER_BYTES].copy_from_slice(&self.0[..HEADER_BYTES]);
+        bytes[LENGTH_AT..LEADER_EPOCH_AT].copy_from_slice(&length.to_be_bytes());
+        bytes[ATTRIBUTES_AT..LAST_OFFSET_DELTA_AT].copy_from_slice(&attributes.to_be_bytes());
+        let crc = crc32c(&bytes[CRC_START..]);
+        bytes[CRC_AT..CRC_START].copy_from_slice(&crc.to_be_bytes());
+        Batch(Bytes::from(bytes))
     }
 
     /// The same batch with one timestamp for all its records, as `message.timestamp.type=LogAppendTime` asks for.

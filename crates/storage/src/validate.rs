@@ -1,8 +1,9 @@
 //! Whether a client's batch may be appended, as Kafka's leader decides it (`ProduceRequest.validateRecords`,
 //! `UnifiedLog.analyzeAndValidateRecords`, `LogValidator`), for the one record format that is left, version 2.
 //!
-//! The batch stays the bytes that the client sent. It is rewritten in two cases, as in Kafka: the topic stamps its records with
-//! the broker's time, or the header's largest timestamp is not that of the records.
+//! The batch stays the bytes that the client sent. It is rewritten in three cases, as in Kafka: the topic stamps its records with
+//! the broker's time, or the header's largest timestamp is not that of the records, or the topic wants its records compressed
+//! otherwise. Of the last, unlike in Kafka, the records themselves stay the same bytes.
 //!
 //! Stricter than Kafka, where Kafka would store what a consumer cannot read or would read otherwise:
 //! - Offset deltas count from 0 without a gap. Kafka does not look at them in a plain batch, and rewrites a compressed one.
@@ -26,7 +27,9 @@ use wiber_model::batch::{
 use wiber_model::limit::{DEFAULT_MAX_MESSAGE_BYTES, MAX_DECOMPRESSED_BATCH_BYTES};
 use wiber_model::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
-use crate::compression::{DecompressError, most_expansion, name};
+use crate::compression::{
+    Codec, Decoder, DecompressError, RecompressError, most_expansion, name, recompress,
+};
 use walk::{Sketch, walk};
 
 pub use search::{find_by_timestamp, max_timestamp_record};
@@ -67,6 +70,17 @@ pub struct Rules {
     pub zstd: bool,
     /// The most that a compressed batch may unfold to, in bytes.
     pub decompressed_bytes_max: u64,
+    /// `compression.type`: how records are compressed in the log; none for as the producer did. A batch in this codec already stays as
+    /// it is, whatever its level.
+    pub codec: Option<Codec>,
+}
+
+impl Rules {
+    /// The codec that `batch` is to be brought into, if it is in another one.
+    fn codec_for(&self, batch: &Batch) -> Option<Codec> {
+        let differs = |codec: &Codec| batch.compression() != Ok(codec.compression);
+        self.codec.filter(differs)
+    }
 }
 
 /// Kafka's defaults, for a client of today.
@@ -81,6 +95,7 @@ impl Default for Rules {
             compacted: false,
             zstd: true,
             decompressed_bytes_max: MAX_DECOMPRESSED_BATCH_BYTES,
+            codec: None,
         }
     }
 }
@@ -194,6 +209,17 @@ pub enum TooLarge {
     Batch {
         /// Of the batch.
         size_bytes: usize,
+        /// As configured.
+        max_message_bytes: usize,
+    },
+    /// The batch, as the topic wants it compressed.
+    #[error(
+        "with compression {} the record batch has more bytes than max.message.bytes, which is {max_message_bytes}",
+        name(*.compression)
+    )]
+    Recompressed {
+        /// As `compression.type` demands.
+        compression: Compression,
         /// As configured.
         max_message_bytes: usize,
     },
@@ -313,17 +339,54 @@ pub fn validate(records: Bytes, rules: &Rules, now: TimestampMs) -> Result<Check
     let batch = only_batch(records, rules)?;
     check_header(&batch)?;
     let newest = check_records(&batch, rules, now)?;
+    let batch = match rules.codec_for(&batch) {
+        Some(codec) => recompressed(&batch, codec, newest.records_bytes, rules)?,
+        None => batch,
+    };
+    let size_bytes = batch.size_bytes();
+    if size_bytes > rules.segment_bytes {
+        return Err(Refusal::BeyondSegment {
+            size_bytes,
+            segment_bytes: rules.segment_bytes,
+        });
+    }
     Ok(stamp(batch, newest, rules, now))
+}
+
+/// The batch with its records, `records_bytes` of them, in another form.
+fn recompressed(
+    batch: &Batch,
+    codec: Codec,
+    records_bytes: u64,
+    rules: &Rules,
+) -> Result<Batch, Refusal> {
+    let from = batch.compression().map_err(RecordsError::Format)?;
+    let payload = &batch.bytes()[HEADER_BYTES..];
+    let decoder = Decoder::new(from, payload, rules.decompressed_bytes_max)
+        .map_err(RecordsError::Decompress)?;
+    let room = vec![0; HEADER_BYTES];
+    let max_message_bytes = rules.max_message_bytes;
+    match recompress(decoder, records_bytes, codec, room, max_message_bytes) {
+        Ok(bytes) => Ok(batch.recompressed(codec.compression, bytes)),
+        Err(RecompressError::Decompress(error)) => Err(RecordsError::Decompress(error).into()),
+        Err(RecompressError::TooLong) => Err(Refusal::TooLarge(TooLarge::Recompressed {
+            compression: codec.compression,
+            max_message_bytes,
+        })),
+    }
 }
 
 /// Whether validating `records` takes so long that a worker should do it.
 #[must_use]
-pub fn is_heavy(records: &Bytes) -> bool {
+pub fn is_heavy(records: &Bytes, rules: &Rules) -> bool {
     let mut rest = records.clone();
     let Ok(batch) = Batch::split_from(&mut rest) else {
         // The refusal will come at once.
         return false;
     };
+    if rules.codec_for(&batch).is_some() {
+        return true;
+    }
     match batch.compression() {
         Err(_) => false,
         Ok(Compression::None) => batch.size_bytes() > INLINE_BYTES_MAX,
@@ -361,12 +424,6 @@ fn only_batch(mut records: Bytes, rules: &Rules) -> Result<Batch, Refusal> {
         }));
     }
     batch.check_crc().map_err(Refusal::Corrupt)?;
-    if size_bytes > rules.segment_bytes {
-        return Err(Refusal::BeyondSegment {
-            size_bytes,
-            segment_bytes: rules.segment_bytes,
-        });
-    }
     Ok(batch)
 }
 
@@ -423,6 +480,8 @@ fn check_header(batch: &Batch) -> Result<(), Invalid> {
 struct Newest {
     timestamp: TimestampMs,
     index: i32,
+    /// How many bytes all records have, before they are compressed.
+    records_bytes: u64,
 }
 
 /// Checks every record.
@@ -432,6 +491,7 @@ fn check_records(batch: &Batch, rules: &Rules, now: TimestampMs) -> Result<Newes
     let mut newest = Newest {
         timestamp: TimestampMs::NONE,
         index: 0,
+        records_bytes: 0,
     };
     let mut index = 0;
     let mut gap = None;
@@ -440,7 +500,7 @@ fn check_records(batch: &Batch, rules: &Rules, now: TimestampMs) -> Result<Newes
         count: 0,
     };
     let mut keys_alone = true;
-    walk(batch, rules.decompressed_bytes_max, |sketch: Sketch| {
+    let records_bytes = walk(batch, rules.decompressed_bytes_max, |sketch: Sketch| {
         let offset_delta = sketch.offset_delta;
         if offset_delta != index {
             gap = Some(Invalid::OffsetDelta {
@@ -456,7 +516,8 @@ fn check_records(batch: &Batch, rules: &Rules, now: TimestampMs) -> Result<Newes
             rejected.push(RecordError { index, problem });
         }
         if timestamp > newest.timestamp {
-            newest = Newest { timestamp, index };
+            newest.timestamp = timestamp;
+            newest.index = index;
         }
         index += 1;
         ControlFlow::Continue(())
@@ -465,7 +526,10 @@ fn check_records(batch: &Batch, rules: &Rules, now: TimestampMs) -> Result<Newes
         return Err(gap.into());
     }
     match (rejected.count, keys_alone) {
-        (0, _) => Ok(newest),
+        (0, _) => Ok(Newest {
+            records_bytes,
+            ..newest
+        }),
         (_, true) => Err(Refusal::InvalidRecords(rejected)),
         (_, false) => Err(Refusal::InvalidTimestamps(rejected)),
     }
@@ -540,6 +604,7 @@ fn stamp(batch: Batch, newest: Newest, rules: &Rules, now: TimestampMs) -> Check
             let newest = Newest {
                 timestamp: now,
                 index: 0,
+                ..newest
             };
             (batch.stamped(now), newest)
         }

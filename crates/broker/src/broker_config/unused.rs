@@ -25,7 +25,6 @@ const PLUGINS: &str = "there is no JVM to load a class into";
 const THREADS: &str = "`wiber.shards` says how many threads serve clients, and `queued.max.request.bytes` what they may hold";
 const PURGATORY: &str = "a request that waits is dropped as soon as it is answered";
 const FLUSH: &str = "`wiber.durability` says what is synced";
-const LEVELS: &str = "batches stay as the producer compressed them";
 const FETCH: &str = "the broker gives 8 MiB to a fetch at most, and what is left the next one gets";
 const UNSTABLE: &str = "there are no unstable versions";
 const OTHER: &str = "nothing here depends on it";
@@ -65,9 +64,6 @@ pub(super) const UNUSED: &[Key] = &[
     taken("broker.heartbeat.interval.ms", Kind::Int(INT_MIN, INT_MAX), Some("2000"), FIXED, CONTROLLER),
     taken("broker.session.timeout.ms", Kind::Int(INT_MIN, INT_MAX), Some("9000"), FIXED, CONTROLLER),
     taken("client.quota.callback.class", Kind::Class, None, FIXED, QUOTAS),
-    taken("compression.gzip.level", Kind::Int(INT_MIN, INT_MAX), Some("-1"), DYNAMIC, LEVELS),
-    taken("compression.lz4.level", Kind::Int(1, 17), Some("9"), DYNAMIC, LEVELS),
-    taken("compression.zstd.level", Kind::Int(-131072, 22), Some("3"), DYNAMIC, LEVELS),
     taken("config.providers", Kind::Any, Some(""), DYNAMIC, PLUGINS),
     taken("connection.failed.authentication.delay.ms", Kind::Int(0, INT_MAX), Some("100"), FIXED, SASL),
     taken("connections.max.reauth.ms", Kind::Long(i64::MIN), Some("0"), FIXED, SASL),

@@ -118,7 +118,10 @@ pub(super) fn begin(
             work.parts.push(part);
         }
     }
-    if inputs.iter().any(|(records, _)| is_heavy(records)) {
+    if inputs
+        .iter()
+        .any(|(records, rules)| is_heavy(records, rules))
+    {
         shard.hold(request);
         shard.park(request, Work::Produce(work), wiber_model::Monotonic::NEVER);
         shard.start_job(

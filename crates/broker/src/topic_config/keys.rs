@@ -29,6 +29,19 @@ pub(crate) struct Key {
     pub documentation: &'static str,
 }
 
+/// Keys of which Wiber takes less than Kafka does, and why.
+pub(crate) const RESTRICTIONS: &[(&str, &str)] = &[
+    ("cleanup.policy", "compaction is not served"),
+    (
+        "max.message.bytes",
+        "the write-ahead log takes no larger batches",
+    ),
+    ("remote.storage.enable", "there is no tiered storage"),
+];
+
+/// Keys that Kafka has for its own tests only: not served.
+pub(crate) const FOR_TESTS: &[&str] = &["internal.segment.bytes"];
+
 /// Each key once.
 pub(crate) const KEYS: &[Key] = &[
     Key {
@@ -40,12 +53,36 @@ pub(crate) const KEYS: &[Key] = &[
         documentation: "What becomes of old segments: with `delete` they go as `retention.ms` and `retention.bytes` say; an empty list keeps them for ever.",
     },
     Key {
+        name: "compression.gzip.level",
+        kind: Kind::IntOr(-1, 1, 9),
+        effect: Effect::Served,
+        default: "-1",
+        synonym: Some("compression.gzip.level"),
+        documentation: "How hard gzip tries where `compression.type` is gzip, 1 to 9; -1 for its default.",
+    },
+    Key {
+        name: "compression.lz4.level",
+        kind: Kind::Int(1, 17),
+        effect: Effect::None,
+        default: "9",
+        synonym: Some("compression.lz4.level"),
+        documentation: "How hard LZ4 tries where `compression.type` is lz4. Taken, without effect: it always tries as hard as at the default.",
+    },
+    Key {
         name: "compression.type",
-        kind: Kind::Word(&["producer"]),
+        kind: Kind::Word(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
         effect: Effect::Served,
         default: "producer",
         synonym: Some("compression.type"),
-        documentation: "How batches are compressed on disk: as the producer did.",
+        documentation: "How batches are compressed on disk: as the producer did, or each in this codec; a batch that comes in another one is brought into it.",
+    },
+    Key {
+        name: "compression.zstd.level",
+        kind: Kind::Int(-131_072, 22),
+        effect: Effect::Served,
+        default: "3",
+        synonym: Some("compression.zstd.level"),
+        documentation: "How hard zstd tries where `compression.type` is zstd, up to 22. Below 0 it is faster than it is thorough.",
     },
     Key {
         name: "delete.retention.ms",
@@ -192,6 +229,22 @@ pub(crate) const KEYS: &[Key] = &[
         documentation: "Whether segments get their space on disk when they begin. Taken, without effect.",
     },
     Key {
+        name: "remote.log.copy.disable",
+        kind: Kind::Flag,
+        effect: Effect::None,
+        default: "false",
+        synonym: None,
+        documentation: "Whether a tiered topic is copied no further. Taken, without effect: no topic is tiered.",
+    },
+    Key {
+        name: "remote.log.delete.on.disable",
+        kind: Kind::Flag,
+        effect: Effect::None,
+        default: "false",
+        synonym: None,
+        documentation: "Whether what was copied of a tiered topic goes when it is tiered no longer. Taken, without effect: no topic is tiered.",
+    },
+    Key {
         name: "remote.storage.enable",
         kind: Kind::Off,
         effect: Effect::None,
@@ -201,11 +254,11 @@ pub(crate) const KEYS: &[Key] = &[
     },
     Key {
         name: "retention.bytes",
-        kind: Kind::Long(-1),
+        kind: Kind::Long(i64::MIN),
         effect: Effect::Served,
         default: "-1",
         synonym: Some("log.retention.bytes"),
-        documentation: "How many bytes a partition may have before its oldest segments go; -1 for any number.",
+        documentation: "How many bytes a partition may have before its oldest segments go; below 0 for any number.",
     },
     Key {
         name: "retention.ms",

@@ -9,6 +9,8 @@ pub(crate) const INT_MAX: i64 = i32::MAX as i64;
 pub(crate) enum Kind {
     /// A whole number of 32 bits within bounds.
     Int(i64, i64),
+    /// A whole number of 32 bits within bounds, or the first number, which stands for a default.
+    IntOr(i64, i64, i64),
     /// A whole number of 64 bits from a bound on.
     Long(i64),
     /// A whole number of 16 bits from a bound on.
@@ -43,7 +45,7 @@ impl Kind {
         match self {
             Kind::Flag | Kind::Off => 1,
             Kind::Word(_) | Kind::Text => 2,
-            Kind::Int(..) => 3,
+            Kind::Int(..) | Kind::IntOr(..) => 3,
             Kind::Short(_) => 4,
             Kind::Long(_) => 5,
             Kind::Ratio | Kind::Double(..) => 6,
@@ -62,6 +64,9 @@ impl Kind {
         };
         match self {
             Kind::Int(least, most) => whole(least, most, (i64::from(i32::MIN), INT_MAX)),
+            Kind::IntOr(other, least, most) => {
+                format!("a whole number from {least} to {most}, or {other}")
+            }
             Kind::Short(least) => whole(least, i64::from(i16::MAX), (i64::from(i16::MIN), 0)),
             Kind::Long(least) => whole(least, i64::MAX, (i64::MIN, i64::MAX)),
             Kind::Ratio => "a number from 0 to 1".to_owned(),
@@ -93,6 +98,10 @@ impl Kind {
         let value = value.trim();
         match self {
             Kind::Int(least, most) => whole(value, least, most),
+            Kind::IntOr(other, ..) if value.parse() == Ok(other) => Ok(other.to_string()),
+            Kind::IntOr(other, least, most) => {
+                whole(value, least, most).map_err(|legal| format!("{legal}, or {other}"))
+            }
             Kind::Long(least) => whole(value, least, i64::MAX),
             Kind::Short(least) => whole(value, least, i64::from(i16::MAX)),
             Kind::Ratio => Kind::Double(0.0, 1.0).parse(value),
@@ -161,6 +170,8 @@ mod tests {
     fn values_are_written_as_kafka_does() {
         let parse = |kind: Kind, value| kind.parse(value).unwrap();
         assert_eq!(parse(Kind::Long(-1), " +77 "), "77");
+        assert_eq!(parse(Kind::IntOr(-1, 1, 9), " -1"), "-1");
+        assert_eq!(parse(Kind::IntOr(-1, 1, 9), "+9"), "9");
         assert_eq!(parse(Kind::Ratio, "1"), "1.0");
         assert_eq!(parse(Kind::Flag, "TRUE"), "true");
         let policies = Kind::Words(&["delete"]);
@@ -175,6 +186,8 @@ mod tests {
         let policies = Kind::Words(&["delete"]);
         let refused = [
             (Kind::Int(0, 5), "6"),
+            (Kind::IntOr(-1, 1, 9), "0"),
+            (Kind::IntOr(-1, 1, 9), "10"),
             (Kind::Long(0), "1.5"),
             (Kind::Ratio, "NaN"),
             (policies, "delete,"),

@@ -101,13 +101,7 @@ impl BatchBuilder {
     /// The batch, with `payload` as the compressed form of [`BatchBuilder::payload`].
     #[must_use]
     pub fn build_with(self, compression: Compression, payload: &[u8]) -> Batch {
-        let code = match compression {
-            Compression::None => 0,
-            Compression::Gzip => 1,
-            Compression::Snappy => 2,
-            Compression::Lz4 => 3,
-            Compression::Zstd => 4,
-        };
+        let code = compression.code();
         let size = HEADER_BYTES + payload.len();
         let mut out = BytesMut::zeroed(HEADER_BYTES);
         let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);

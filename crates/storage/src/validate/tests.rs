@@ -212,12 +212,115 @@ fn a_batch_fits_a_segment() {
     assert_eq!(validate(bytes, &rules(size_bytes - 1), NOW), Err(error));
 }
 
+fn compressed_as(codec: Codec) -> Rules {
+    Rules {
+        codec: Some(codec),
+        ..Rules::default()
+    }
+}
+
+#[test]
+fn records_go_from_each_codec_into_each() {
+    let timestamps: Vec<_> = (0..2000).map(|i| NOW.0 - i % 7).collect();
+    let builder = builder(&timestamps).producer(ProducerId(7), ProducerEpoch(1), Sequence(5));
+    for from in CODECS {
+        for to in CODECS {
+            let batch = built(from, &builder);
+            let rules = compressed_as(Codec::of(to));
+            let checked = validate(batch.clone().into_bytes(), &rules, NOW).unwrap();
+            let found = checked.batch;
+            assert_eq!(found.compression(), Ok(to));
+            assert_eq!(found.check_crc(), Ok(()));
+            assert_eq!(found == batch, from == to, "{from:?} to {to:?}");
+            let payload = found.payload();
+            let records = Decoder::new(to, &payload, u64::MAX).and_then(Decoder::into_vec);
+            assert_eq!(records.as_deref(), Ok(builder.payload()));
+            let header = |batch: &Batch| {
+                let producer = (batch.producer_id(), batch.producer_epoch());
+                let times = (batch.base_timestamp(), batch.max_timestamp());
+                let counts = (batch.record_count(), batch.last_offset_delta());
+                (producer, batch.base_sequence(), times, counts)
+            };
+            assert_eq!(header(&found), header(&batch));
+            let read = Batch::split_from(&mut found.bytes().clone());
+            assert_eq!(read, Ok(found));
+        }
+    }
+}
+
+#[test]
+fn levels_are_heeded() {
+    let mut rng = wiber_model::Rng::new(3);
+    let words: Vec<u64> = (0..64).map(|_| rng.next_u64()).collect();
+    let text: Vec<u8> = (0..40_000)
+        .flat_map(|_| words[rng.below(64) as usize].to_be_bytes())
+        .collect();
+    let mut builder = BatchBuilder::new(NOW);
+    builder.push(NOW, None, Some(&text), &[]);
+    let size = |compression, level| {
+        let rules = compressed_as(Codec { compression, level });
+        let bytes = builder.clone().build().into_bytes();
+        validate(bytes, &rules, NOW).unwrap().batch.size_bytes()
+    };
+    assert!(size(Compression::Gzip, 9) < size(Compression::Gzip, 1));
+    assert!(size(Compression::Zstd, 22) < size(Compression::Zstd, 1));
+    assert!(size(Compression::Zstd, 1) < size(Compression::Zstd, -131_072));
+}
+
+#[test]
+fn what_becomes_too_large_by_its_codec_is_refused() {
+    let mut builder = BatchBuilder::new(NOW);
+    builder.push(NOW, None, Some(&[b'x'; 300_000]), &[]);
+    for from in &CODECS[1..] {
+        let bytes = built(*from, &builder).into_bytes();
+        let fits = HEADER_BYTES + builder.payload().len();
+        let rules = |max_message_bytes, segment_bytes| Rules {
+            max_message_bytes,
+            segment_bytes,
+            ..compressed_as(Codec::of(Compression::None))
+        };
+        let validate = |rules| validate(bytes.clone(), &rules, NOW);
+        assert!(validate(rules(fits, fits)).is_ok());
+        let error = TooLarge::Recompressed {
+            compression: Compression::None,
+            max_message_bytes: fits - 1,
+        };
+        let refused = validate(rules(fits - 1, fits));
+        assert_eq!(refused, Err(Refusal::TooLarge(error)));
+        let error = Refusal::BeyondSegment {
+            size_bytes: fits,
+            segment_bytes: fits - 1,
+        };
+        assert_eq!(validate(rules(fits, fits - 1)), Err(error));
+    }
+    // A segment has room for what is stored, not for what came.
+    let bytes = builder.clone().build().into_bytes();
+    let rules = Rules {
+        segment_bytes: bytes.len() - 1,
+        ..compressed_as(Codec::of(Compression::Zstd))
+    };
+    assert!(validate(bytes, &rules, NOW).is_ok());
+}
+
+#[test]
+fn a_batch_is_stamped_and_compressed_at_once() {
+    let rules = Rules {
+        codec: Some(Codec::of(Compression::Lz4)),
+        ..log_append_time()
+    };
+    let checked = validate(builder(&[30, 10]).build().into_bytes(), &rules, NOW).unwrap();
+    assert_eq!(checked.batch.check_crc(), Ok(()));
+    assert_eq!(checked.batch.compression(), Ok(Compression::Lz4));
+    assert_eq!(checked.batch.timestamp_type(), TimestampType::LogAppendTime);
+    assert_eq!(checked.batch.max_timestamp(), NOW);
+}
+
 #[test]
 fn what_may_take_long_is_heavy() {
     let of = |codec, bytes: &[u8]| {
         let mut builder = BatchBuilder::new(NOW);
         builder.push(NOW, None, Some(bytes), &[]);
-        is_heavy(&built(codec, &builder).into_bytes())
+        is_heavy(&built(codec, &builder).into_bytes(), &Rules::default())
     };
     assert!(!of(Compression::None, &vec![0; 1 << 20]));
     assert!(of(Compression::None, &vec![0; INLINE_BYTES_MAX]));
@@ -235,7 +338,19 @@ fn what_may_take_long_is_heavy() {
         of(Compression::Zstd, &noise[..500]),
         "it might unfold to 16 MB"
     );
-    assert!(!is_heavy(&Bytes::from_static(b"not a batch")));
+    let little = built(Compression::Snappy, &builder(&[NOW.0])).into_bytes();
+    assert!(is_heavy(
+        &little,
+        &compressed_as(Codec::of(Compression::Gzip))
+    ));
+    assert!(!is_heavy(
+        &little,
+        &compressed_as(Codec::of(Compression::Snappy))
+    ));
+    assert!(!is_heavy(
+        &Bytes::from_static(b"not a batch"),
+        &Rules::default()
+    ));
 }
 
 #[test]
@@ -413,7 +528,7 @@ proptest! {
             bytes[16] = 2;
         }
         let bytes = resealed(bytes);
-        let _ = is_heavy(&bytes);
+        let _ = is_heavy(&bytes, &Rules::default());
         let _ = validate(bytes, &Rules::default(), NOW);
     }
 

@@ -38,12 +38,13 @@ impl Sketch {
     }
 }
 
-/// Calls `each` with every record in order, until it breaks; without a break, nothing follows the last record.
+/// Calls `each` with every record in order, until it breaks; without a break, nothing follows the last record. Returns how many
+/// bytes the records have, as far as they were walked.
 pub(super) fn walk(
     batch: &Batch,
     decompressed_bytes_max: u64,
     mut each: impl FnMut(Sketch) -> ControlFlow<()>,
-) -> Result<(), RecordsError> {
+) -> Result<u64, RecordsError> {
     let compression = batch.compression().map_err(RecordsError::Format)?;
     let payload = &batch.bytes()[HEADER_BYTES..];
     let count = batch.record_count();
@@ -56,10 +57,10 @@ pub(super) fn walk(
                 has_key: record.key.is_some(),
             };
             if each(sketch).is_break() {
-                return Ok(());
+                break;
             }
         }
-        return Ok(());
+        return Ok(payload.len() as u64);
     }
     let decoder = Decoder::new(compression, payload, decompressed_bytes_max)
         .map_err(RecordsError::Decompress)?;
@@ -75,10 +76,10 @@ pub(super) fn walk(
             })
             .map_err(|problem| problem.of_record(index))?;
         if each(sketch).is_break() {
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(stream.decoder.decoded_bytes())
 }
 
 /// What is wrong at a place of the stream.
