@@ -88,7 +88,6 @@ enum Column {
     Timestamp,
     Headers,
     Key,
-    /// All of these.
     All,
 }
 
@@ -129,7 +128,9 @@ fn chosen(topic: &Topic, wanted: &[i32]) -> Result<Vec<i32>, Failure> {
         return Ok(topic.partitions.iter().map(|it| it.index).collect());
     }
     for partition in wanted {
-        topic.partition(*partition)?;
+        topic
+            .partition(*partition)
+            .map_err(|error| Failure::of_topic(&topic.name, &error))?;
     }
     Ok(wanted.to_vec())
 }

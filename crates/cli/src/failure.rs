@@ -33,7 +33,11 @@ impl Failure {
             Some(ErrorCode::InvalidTopicException) => Failure::Failed(format!(
                 "'{topic}' cannot be a topic's name: it may have letters, digits, '.', '_' and '-', 249 at most"
             )),
-            _ if matches!(error, ClientError::Refused { .. }) => {
+            _ if matches!(
+                error,
+                ClientError::Refused { .. } | ClientError::NoPartition { .. }
+            ) =>
+            {
                 Failure::Failed(format!("{topic}: {error}"))
             }
             _ => error.clone().into(),
@@ -50,6 +54,9 @@ impl From<ClientError> for Failure {
             ClientError::BrokerUnreachable { .. } => format!(
                 "{error}; if the broker runs, it advertises an address that is not its own here: see `wiber serve --help`, --advertise"
             ),
+            ClientError::UnknownBroker(_) => {
+                format!("{error}; `wiber cluster describe` shows those that are")
+            }
             ClientError::Unsupported { .. } => {
                 format!("{error}, or only in versions that this client does not speak")
             }

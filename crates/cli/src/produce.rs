@@ -42,7 +42,7 @@ pub struct Arguments {
     /// The key of each record.
     #[arg(short, long, conflicts_with = "key_separator")]
     key: Option<String>,
-    /// Each line is a key, this, and a value; \\t is a tab.
+    /// Each line is a key, this, and a value; \t is a tab.
     #[arg(short = 'K', long, value_name = "TEXT", value_parser = separator, conflicts_with = "value")]
     key_separator: Option<String>,
     /// A header of each record; may be given several times, also with the same key.
@@ -119,7 +119,9 @@ async fn produce(arguments: Arguments) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::of_topic(&arguments.topic, &error))?;
     if let Some(partition) = arguments.partition {
-        topic.partition(partition)?;
+        topic
+            .partition(partition)
+            .map_err(|error| Failure::of_topic(&arguments.topic, &error))?;
     }
     let (producer, delivered) = Producer::new(cluster, &topic, options);
     let interactive = arguments.value.is_none() && io::stdin().is_terminal();

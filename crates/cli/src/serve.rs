@@ -73,7 +73,7 @@ fn serve(options: NodeOptions) -> Result<(), String> {
     let _ = writeln!(
         std::io::stdout(),
         "wiber {} is listening on {}, with its data in {}\n\
-         Try: echo hello | kcat -b {reach} -t first -P; kcat -b {reach} -t first -C -e",
+         Try: wiber produce first Hello -b {reach}; wiber consume first --from-beginning -b {reach}",
         env!("CARGO_PKG_VERSION"),
         addresses(listening),
         data_dir.display(),

@@ -186,6 +186,14 @@ impl Connection {
         self.send(request, version, None).await
     }
 
+    /// Asks for something that any broker answers at once: once it has, it has read all that was sent before.
+    ///
+    /// # Errors
+    /// As [`Connection::call`].
+    pub async fn round_trip(&self) -> Result<(), ClientError> {
+        self.api_versions().await.map(drop)
+    }
+
     async fn api_versions(&self) -> Result<ApiVersionsResponse, ClientError> {
         let request = ApiVersionsRequest {
             client_software_name: CLIENT_ID,

@@ -72,7 +72,7 @@ pub enum ClientError {
     #[error("partition {0} has no leader now")]
     NoLeader(i32),
     /// The topic does not have this partition.
-    #[error("there is no partition {partition}: the topic has partitions 0 to {}", .count - 1)]
+    #[error("there is no partition {partition}: the topic has {count}, counted from 0")]
     NoPartition {
         /// The one that was asked for.
         partition: i32,

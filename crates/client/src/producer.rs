@@ -11,7 +11,7 @@
 //!   up with that unknown takes its producer id with it: the lane goes on with a new one.
 //! - Each record's fate is told exactly once, in a [`Delivery`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -107,6 +107,7 @@ pub struct Producer {
     batch_bytes: usize,
     sent: u64,
     tasks: JoinSet<()>,
+    shared: Arc<Shared>,
 }
 
 /// A lane, as the caller's side has it.
@@ -194,6 +195,7 @@ impl Producer {
             batch_bytes: share.clamp(BATCH_BYTES_MIN, BATCH_BYTES_MAX),
             sent: 0,
             tasks,
+            shared,
         };
         (producer, delivered)
     }
@@ -250,6 +252,9 @@ impl Producer {
             {
                 std::panic::resume_unwind(error.into_panic());
             }
+        }
+        if self.shared.options.acks == Acks::None {
+            self.shared.settle().await;
         }
     }
 
@@ -323,6 +328,20 @@ impl Shared {
         let mut shared = self.identity.lock().await;
         if shared.is_some_and(|it| it.id == identity.id) {
             *shared = None;
+        }
+    }
+
+    /// Waits until the brokers have read what they do not answer: if this process ended before, they might never get it.
+    async fn settle(&self) {
+        let leaders: BTreeSet<i32> = {
+            let known = self.leaders.lock().await;
+            known.by_partition.values().copied().collect()
+        };
+        for leader in leaders {
+            if let Ok(connection) = self.cluster.broker(leader).await {
+                // Nobody promised anything, so nothing is to be told if it fails.
+                let _ = connection.round_trip().await;
+            }
         }
     }
 
