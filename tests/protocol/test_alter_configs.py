@@ -164,13 +164,6 @@ def test_unknown_operation(client: Client, topic: str) -> None:
     assert alter(client, edits(TOPIC, topic, ("retention.ms", 9, "5"))) == [Error.INVALID_REQUEST]
 
 
-@pytest.mark.wiber_only("Kafka's broker has settings that can be altered")
-def test_broker_settings_are_refused(client: Client) -> None:
-    """A broker's settings are those that it was started with."""
-    for name in ("", str(client.ask("Metadata", 12, topics=[]).controller_id)):
-        assert alter(client, edits(BROKER, name, ("log.segment.bytes", SET, "2000000"))) == [Error.INVALID_REQUEST]
-
-
 @pytest.mark.parametrize("version", versions("AlterConfigs"))
 def test_replace(client: Client, topic: str, version: int) -> None:
     """All settings are replaced: those that are not named get their defaults."""

@@ -14,7 +14,7 @@ use std::fmt;
 
 pub use keys::nearest;
 pub(crate) use keys::{
-    DEFAULT_DESCRIBED_PARTITIONS_MAX, Key, Sets, all, find, sources_of_topic, stand_ins,
+    Alterable, DEFAULT_DESCRIBED_PARTITIONS_MAX, Key, Sets, all, find, sources_of_topic, stand_ins,
 };
 pub use listeners::Listener;
 pub use options::{AdmissionLimits, ListenerLimits, NetworkOptions, NodeOptions};
@@ -146,6 +146,18 @@ fn warning(given: &Given, options: &NodeOptions) -> Option<String> {
     Some(format!(
         "{origin}: {key} is taken and has no effect in Wiber: {why}"
     ))
+}
+
+/// Warns of a setting that is taken while the broker runs and does nothing.
+pub(crate) fn warn_if_without_effect(name: &str, value: &str) {
+    if let Some(Sets::Nothing(why)) = find(name).map(|found| found.key.sets) {
+        let shown = if is_sensitive(name) {
+            "(hidden)"
+        } else {
+            value
+        };
+        tracing::warn!("broker config {name}={shown} is taken and has no effect in Wiber: {why}");
+    }
 }
 
 /// Whether there is a setting of that name.

@@ -12,6 +12,7 @@ use wiber_model::{Monotonic, Now};
 use wiber_protocol::Frame;
 use wiber_storage::{DiskOp, DiskResult, OpToken};
 
+use crate::broker_config::AdmissionLimits;
 use crate::job::{Job, JobOutput};
 use crate::message::Message;
 
@@ -127,6 +128,8 @@ pub enum Effect {
         /// The function and its arguments.
         job: Job,
     },
+    /// From the first shard: from now on this says who may connect.
+    Admit(Box<AdmissionLimits>),
     /// Asks for an [`Event::Timer`] at that time; replaces what was asked before.
     WakeAt(Monotonic),
     /// From the controller, once: the broker serves every partition that it leads.

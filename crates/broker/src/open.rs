@@ -10,6 +10,7 @@ use wiber_storage::io::FileId;
 use wiber_storage::recovery::{RecoveryError, Report, recover};
 use wiber_storage::{DirectoryId, Disk, Identity, IdentityError, LogConfig, PartitionLog, Store};
 
+use crate::broker_config::AdmissionLimits;
 use crate::controller::ControllerMachine;
 use crate::disk::DiskMachine;
 use crate::options::BrokerOptions;
@@ -30,6 +31,8 @@ pub struct Broker {
     pub identity: Identity,
     /// What recovery found.
     pub report: Report,
+    /// Who may connect, if the broker was told otherwise while it ran.
+    pub admission: Option<AdmissionLimits>,
 }
 
 /// Why a broker cannot be opened.
@@ -57,7 +60,7 @@ pub enum OpenError {
 /// As [`OpenError`] says.
 pub fn open(
     disk: &mut dyn Disk,
-    options: BrokerOptions,
+    mut options: BrokerOptions,
     now: Now,
     seed: u64,
 ) -> Result<Broker, OpenError> {
@@ -66,6 +69,7 @@ pub fn open(
     let mut participants: Vec<_> = (0..options.shards).map(Participant).collect();
     participants.push(Participant::CONTROLLER);
     let metadata_seed = rng.fork();
+    let mut admission = None;
     let recovered = recover(
         disk,
         &identity,
@@ -75,6 +79,9 @@ pub fn open(
         |bytes| {
             let metadata =
                 RecoveredMetadata::new(bytes.section, bytes.frames).map_err(|e| e.to_string())?;
+            if options.is_altered(metadata.image()) {
+                admission = Some(options.alter(metadata.image()));
+            }
             let configs = log_configs(metadata.image(), &options.topic_defaults);
             Ok((metadata, configs))
         },
@@ -118,6 +125,7 @@ pub fn open(
         shards,
         identity,
         report: recovered.report,
+        admission,
     })
 }
 

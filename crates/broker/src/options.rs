@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use wiber_controller::ClusterImage;
 use wiber_model::BrokerId;
 use wiber_storage::store::StoreOptions;
 use wiber_storage::wal::WalOptions;
 
-use crate::broker_config::DEFAULT_DESCRIBED_PARTITIONS_MAX;
+use crate::broker_config::{AdmissionLimits, DEFAULT_DESCRIBED_PARTITIONS_MAX, NodeOptions};
 
 /// Settings of a broker.
 #[derive(Clone, Debug)]
@@ -54,6 +55,26 @@ pub struct ListenerOptions {
     pub name: String,
     /// The host and port that its clients are told, where they are not told the address that they reached.
     pub advertised: Option<(String, u16)>,
+}
+
+impl BrokerOptions {
+    /// Takes over the settings that the broker was given while it ran, or lost again; says who may connect since.
+    pub(crate) fn alter(&mut self, image: &ClusterImage) -> AdmissionLimits {
+        let own = image.broker_configs(Some(self.node_id));
+        let (altered, _) = NodeOptions::altered(&self.settings, image.broker_configs(None), own);
+        let NodeOptions {
+            broker, network, ..
+        } = altered;
+        self.topic_defaults = broker.topic_defaults;
+        self.producer_id_expiration_ms = broker.producer_id_expiration_ms;
+        network.admission
+    }
+
+    /// Whether the broker was given settings while it ran.
+    pub(crate) fn is_altered(&self, image: &ClusterImage) -> bool {
+        let own = image.broker_configs(Some(self.node_id));
+        !own.is_empty() || !image.broker_configs(None).is_empty()
+    }
 }
 
 impl Default for BrokerOptions {

@@ -604,6 +604,12 @@ impl Shard {
                     self.image.apply(offset, record);
                     self.configure(*topic);
                 }
+                MetadataRecord::BrokerConfigs { broker, .. } => {
+                    self.image.apply(offset, record);
+                    if broker.is_none_or(|id| id == self.node_id()) {
+                        self.reconfigure(fx);
+                    }
+                }
                 MetadataRecord::RegisterBroker { id, .. } if *id == self.node_id() => {
                     self.image.apply(offset, record);
                     self.begin_own_epochs(&mut begun);
@@ -660,6 +666,21 @@ impl Shard {
             // The store knows its own.
             let id = PartitionId { topic, partition };
             self.store.configure(id, Arc::clone(&config));
+        }
+    }
+
+    /// Takes over the settings that the broker has now: its topics have them where they set nothing.
+    fn reconfigure(&mut self, fx: &mut Vec<Effect>) {
+        let before = self.options.topic_defaults.clone();
+        let admission = self.options.alter(&self.image);
+        if self.options.topic_defaults != before {
+            let topics: Vec<_> = self.image.topics().map(|topic| topic.id).collect();
+            for topic in topics {
+                self.configure(topic);
+            }
+        }
+        if self.number == 0 {
+            fx.push(Effect::Admit(Box::new(admission)));
         }
     }
 

@@ -7,7 +7,7 @@ use wiber_model::{BrokerId, TopicId};
 
 use crate::quorum::{MAX_ENTRY_BYTES, MAX_IN_FLIGHT_BYTES};
 use crate::record::Listener;
-use crate::settings::ConfigChange;
+use crate::settings::{ConfigChange, ConfigOwner};
 use crate::topic_name::is_valid_topic_name;
 
 /// How many producer ids a broker gets at a time, as in Kafka (`ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE`).
@@ -23,7 +23,7 @@ pub const MAX_PARTITIONS: usize = 200_000;
 /// (`ReplicationControlManager.MAX_PARTITIONS_PER_BATCH`).
 pub const MAX_PARTITIONS_PER_COMMAND: usize = MAX_PARTITIONS_PER_TOPIC as usize;
 
-/// The most bytes of a topic's settings: keys and values together.
+/// The most bytes of the settings of a topic, or of a broker: keys and values together.
 pub const MAX_CONFIG_BYTES_PER_TOPIC: usize = 32 * 1024;
 
 /// The most bytes of the strings of a broker's registration.
@@ -59,10 +59,10 @@ pub enum Command {
         /// Only say what would come of it.
         validate_only: bool,
     },
-    /// Change topics' settings, each on its own.
+    /// Change the settings of topics and brokers, each on its own.
     AlterConfigs {
-        /// Which, and how.
-        topics: Vec<(TopicId, ConfigChange)>,
+        /// Whose, and how.
+        changes: Vec<(ConfigOwner, ConfigChange)>,
         /// Only say what would come of it.
         validate_only: bool,
     },
@@ -109,7 +109,7 @@ pub enum CommandResult {
     /// Of [`Command::CreatePartitions`]: one for each, by their names.
     PartitionsCreated(BTreeMap<String, Result<(), CommandError>>),
     /// Of [`Command::AlterConfigs`]: one for each, in their order.
-    ConfigsAltered(Vec<(TopicId, Result<(), CommandError>)>),
+    ConfigsAltered(Vec<(ConfigOwner, Result<(), CommandError>)>),
     /// Of [`Command::DeleteTopics`]: one for each, in their order.
     TopicsDeleted(Vec<(TopicId, Result<(), CommandError>)>),
     /// Of [`Command::AllocateProducerIds`].

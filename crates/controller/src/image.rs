@@ -69,6 +69,8 @@ pub struct Registration {
 pub struct ClusterImage {
     offset: MetadataOffset,
     brokers: BTreeMap<BrokerId, Registration>,
+    /// The settings that brokers were given while they ran; `None` for those of every broker.
+    broker_configs: BTreeMap<Option<BrokerId>, BTreeMap<String, String>>,
     topics: BTreeMap<TopicId, Arc<TopicState>>,
     /// The topics by the collision keys of their names, which tell them apart as well as the names do.
     by_key: BTreeMap<String, TopicId>,
@@ -147,6 +149,13 @@ impl ClusterImage {
     #[must_use]
     pub fn broker(&self, id: BrokerId) -> Option<&Registration> {
         self.brokers.get(&id)
+    }
+
+    /// The settings that a broker was given while it ran; with `None`, those that every broker has that has none of its own.
+    #[must_use]
+    pub fn broker_configs(&self, broker: Option<BrokerId>) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.broker_configs.get(&broker).unwrap_or(&NONE)
     }
 
     /// The topics, in the order of their names, where a dot counts as an underscore.
@@ -267,6 +276,9 @@ impl ClusterImage {
                     .ok_or(ImageError::UnknownTopic(*topic))?;
                 Arc::make_mut(topic).configs = configs.iter().cloned().collect();
             }
+            MetadataRecord::BrokerConfigs { broker, configs } => {
+                self.set_broker_configs(*broker, configs.iter().cloned().collect());
+            }
             MetadataRecord::DeleteTopic { id } => {
                 let topic = self
                     .topics
@@ -360,6 +372,14 @@ impl ClusterImage {
                 );
             }
         }
+    }
+
+    /// No settings leave no trace, so that equal images have equal bytes.
+    fn set_broker_configs(&mut self, broker: Option<BrokerId>, configs: BTreeMap<String, String>) {
+        match configs.is_empty() {
+            true => self.broker_configs.remove(&broker),
+            false => self.broker_configs.insert(broker, configs),
+        };
     }
 
     /// Takes in a topic that is in no other's way.

@@ -36,5 +36,5 @@ pub use image::{
 pub use quorum::{FrameError, LogError, MAX_ENTRY_BYTES, MAX_IN_FLIGHT_BYTES};
 pub use record::{Listener, MetadataOffset, MetadataRecord, PartitionAssignment, RecordError};
 pub use recovered::{Recovered, RecoveredError};
-pub use settings::{ConfigChange, ConfigCheck, ConfigEdit};
+pub use settings::{ConfigChange, ConfigCheck, ConfigEdit, ConfigOwner};
 pub use topic_name::{collision_key, is_valid_topic_name};

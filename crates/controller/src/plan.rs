@@ -65,9 +65,9 @@ pub(crate) fn plan(
             validate_only,
         } => create_partitions(image, topics, validate_only, rng),
         Command::AlterConfigs {
-            topics,
+            changes,
             validate_only,
-        } => Ok(settings::plan(image, topics, validate_only, check)),
+        } => Ok(settings::plan(image, changes, validate_only, check)),
         Command::DeleteTopics { ids } => Ok(delete_topics(image, ids)),
         Command::AllocateProducerIds => {
             let first = image.next_producer_id();

@@ -89,6 +89,13 @@ pub enum MetadataRecord {
         /// All that it has from now on.
         configs: Vec<(String, String)>,
     },
+    /// A broker, or every broker, has other settings.
+    BrokerConfigs {
+        /// Whose they are; `None` for those of every broker that has none of its own.
+        broker: Option<BrokerId>,
+        /// All that it has from now on.
+        configs: Vec<(String, String)>,
+    },
     /// All producer ids below `next` were given out to brokers (KIP-730).
     ProducerIds {
         /// The first id that was not.
@@ -120,6 +127,7 @@ const DELETE_TOPIC: u8 = 3;
 const PRODUCER_IDS: u8 = 4;
 const ADD_PARTITIONS: u8 = 5;
 const TOPIC_CONFIGS: u8 = 6;
+const BROKER_CONFIGS: u8 = 7;
 
 /// The version of every body so far.
 const VERSION: u8 = 1;
@@ -165,6 +173,7 @@ impl MetadataRecord {
             MetadataRecord::ProducerIds { .. } => PRODUCER_IDS,
             MetadataRecord::TopicConfigs { .. } => TOPIC_CONFIGS,
             MetadataRecord::AddPartitions { .. } => ADD_PARTITIONS,
+            MetadataRecord::BrokerConfigs { .. } => BROKER_CONFIGS,
         }
     }
 
@@ -211,6 +220,10 @@ impl MetadataRecord {
                 out.put_slice(&topic.0);
                 put_configs(out, configs);
             }
+            MetadataRecord::BrokerConfigs { broker, configs } => {
+                put_option(out, *broker, |out, id| out.put_i32_le(id.0));
+                put_configs(out, configs);
+            }
             MetadataRecord::DeleteTopic { id } => out.put_slice(&id.0),
             MetadataRecord::ProducerIds { next } => out.put_i64_le(*next),
         }
@@ -241,6 +254,10 @@ impl MetadataRecord {
             },
             (TOPIC_CONFIGS, 1) => MetadataRecord::TopicConfigs {
                 topic: TopicId(body.id()?),
+                configs: body.list(CONFIG_BYTES, read_config)?,
+            },
+            (BROKER_CONFIGS, 1) => MetadataRecord::BrokerConfigs {
+                broker: body.option(Reader::i32)?.map(BrokerId),
                 configs: body.list(CONFIG_BYTES, read_config)?,
             },
             _ => return Err(RecordError::Unknown { kind, version }),

@@ -1,11 +1,12 @@
-//! Changes of topics' settings (KIP-339).
+//! Changes of the settings of topics (KIP-339) and of brokers (KIP-226).
 //!
-//! Which settings there are is not known here: who makes the controller says what is legal. A change is carried out on what the
-//! topic has when the command is planned, so that two changes that are under way both count.
+//! Which settings there are is not known here: who makes the controller says what is legal for a topic; what a broker may have, the broker
+//! has checked that asks. A change is carried out on what its owner has when the command is planned, so that two changes that are under way
+//! both count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wiber_model::TopicId;
+use wiber_model::{BrokerId, TopicId};
 
 use crate::command::{CommandError, CommandResult, LimitError, MAX_CONFIG_BYTES_PER_TOPIC};
 use crate::image::ClusterImage;
@@ -15,7 +16,18 @@ use crate::record::MetadataRecord;
 /// Says whether a topic may have these settings; if not, why, in words.
 pub type ConfigCheck = fn(&BTreeMap<String, String>) -> Result<(), String>;
 
-/// What is to become of a topic's settings.
+/// Whose settings they are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum ConfigOwner {
+    /// A topic's.
+    Topic(TopicId),
+    /// One broker's.
+    Broker(BrokerId),
+    /// Those of every broker that has none of its own.
+    AllBrokers,
+}
+
+/// What is to become of somebody's settings.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ConfigChange {
     /// These take the place of all that it has.
@@ -29,20 +41,20 @@ pub enum ConfigChange {
 pub enum ConfigEdit {
     /// It gets this value.
     Set(String),
-    /// The topic no longer has it, and the default holds.
+    /// It is not set any more, and the default holds.
     Delete,
     /// These elements join a list, unless they are in it.
     Append {
         /// The elements, with commas between them.
         elements: String,
-        /// The list where the topic has none.
+        /// The list where there is none.
         default: String,
     },
     /// These elements leave a list, if they are in it.
     Subtract {
         /// The elements, with commas between them.
         elements: String,
-        /// The list where the topic has none.
+        /// The list where there is none.
         default: String,
     },
 }
@@ -88,22 +100,22 @@ fn split(list: &str) -> Vec<&str> {
     elements.filter(|element| !element.is_empty()).collect()
 }
 
-/// Plans changes, each on its own. A topic that is named again is changed once.
+/// Plans changes, each on its own. Settings of whoever is named again are changed once.
 pub(crate) fn plan(
     image: &ClusterImage,
-    changes: Vec<(TopicId, ConfigChange)>,
+    changes: Vec<(ConfigOwner, ConfigChange)>,
     validate_only: bool,
     check: ConfigCheck,
 ) -> Plan {
     let mut records = Vec::new();
     let mut results = Vec::with_capacity(changes.len());
     let mut changed = BTreeSet::new();
-    for (id, change) in changes {
-        if !changed.insert(id) {
+    for (owner, change) in changes {
+        if !changed.insert(owner) {
             continue;
         }
-        let result = altered(image, id, &change, check).map(|record| records.extend(record));
-        results.push((id, result));
+        let result = altered(image, owner, &change, check).map(|record| records.extend(record));
+        results.push((owner, result));
     }
     if validate_only {
         records.clear();
@@ -117,15 +129,22 @@ pub(crate) fn plan(
 /// The record of a change, if it changes anything.
 fn altered(
     image: &ClusterImage,
-    id: TopicId,
+    owner: ConfigOwner,
     change: &ConfigChange,
     check: ConfigCheck,
 ) -> Result<Option<MetadataRecord>, CommandError> {
-    let topic = image
-        .topic_by_id(id)
-        .ok_or(CommandError::UnknownTopic(id))?;
-    let configs = change.apply(&topic.configs);
-    check(&configs).map_err(CommandError::InvalidConfig)?;
+    let before = match owner {
+        ConfigOwner::Topic(id) => {
+            let topic = image.topic_by_id(id);
+            &topic.ok_or(CommandError::UnknownTopic(id))?.configs
+        }
+        ConfigOwner::Broker(id) => image.broker_configs(Some(id)),
+        ConfigOwner::AllBrokers => image.broker_configs(None),
+    };
+    let configs = change.apply(before);
+    if let ConfigOwner::Topic(_) = owner {
+        check(&configs).map_err(CommandError::InvalidConfig)?;
+    }
     let bytes = configs
         .iter()
         .map(|(key, value)| key.len() + value.len())
@@ -133,13 +152,18 @@ fn altered(
     if bytes > MAX_CONFIG_BYTES_PER_TOPIC {
         return Err(LimitError::ConfigBytes(bytes).into());
     }
-    if configs == topic.configs {
+    if configs == *before {
         return Ok(None);
     }
-    Ok(Some(MetadataRecord::TopicConfigs {
-        topic: id,
-        configs: configs.into_iter().collect(),
-    }))
+    let configs = configs.into_iter().collect();
+    let broker = match owner {
+        ConfigOwner::Topic(topic) => {
+            return Ok(Some(MetadataRecord::TopicConfigs { topic, configs }));
+        }
+        ConfigOwner::Broker(id) => Some(id),
+        ConfigOwner::AllBrokers => None,
+    };
+    Ok(Some(MetadataRecord::BrokerConfigs { broker, configs }))
 }
 
 #[cfg(test)]

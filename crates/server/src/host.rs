@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use wiber_broker::broker_config::AdmissionLimits;
 use wiber_broker::{Address, ConnectionId, Effect, Event, Job, JobToken, Machine};
 use wiber_model::Monotonic;
 use wiber_protocol::Frame;
@@ -61,6 +62,9 @@ pub(crate) trait Edge {
 
     /// Closes a connection.
     fn close(&mut self, _connection: ConnectionId, _reason: String) {}
+
+    /// From now on this says who may connect.
+    fn admit(&mut self, _limits: AdmissionLimits) {}
 
     /// The broker serves.
     fn ready(&mut self) {}
@@ -188,6 +192,7 @@ impl Host {
                 }
             }
             Effect::Job { token, job } => self.jobs.push(JobTask { from, token, job }),
+            Effect::Admit(limits) => edge.admit(*limits),
             Effect::WakeAt(time) => self.machines[at].wake_at = time,
             Effect::Ready => {
                 edge.ready();

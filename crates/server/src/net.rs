@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tracing::{debug, info};
+use wiber_broker::broker_config::AdmissionLimits;
 use wiber_broker::{ConnectionId, Event};
 use wiber_model::Monotonic;
 use wiber_protocol::Frame;
@@ -85,6 +86,11 @@ impl Clients {
     pub(crate) fn leave(&self, shard: usize, origin: Origin) {
         self.counts[shard].fetch_sub(1, Ordering::Relaxed);
         self.admission().leave(origin.listener, origin.address());
+    }
+
+    /// From now on, this says who may connect; whoever is connected stays so.
+    pub(crate) fn set_admission(&self, limits: AdmissionLimits) {
+        self.admission().set_limits(limits);
     }
 
     fn admission(&self) -> MutexGuard<'_, Admission> {

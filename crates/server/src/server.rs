@@ -206,7 +206,10 @@ impl Server {
             controller: Box::new(broker.controller),
             disk: Box::new(broker.disk),
         };
-        let limits = Limits::of(&options.network, shares.connections_max);
+        let mut limits = Limits::of(&options.network, shares.connections_max);
+        if let Some(altered) = broker.admission {
+            limits.admission = altered;
+        }
         Server::run(machines, directory, sockets, clock, limits)
     }
 

@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{debug, error};
+use wiber_broker::broker_config::AdmissionLimits;
 use wiber_broker::{Address, ConnectionId, Machine};
 use wiber_model::Monotonic;
 use wiber_protocol::Frame;
@@ -204,6 +205,10 @@ impl Edge for ClientsOfShard {
 
     fn close(&mut self, connection: ConnectionId, reason: String) {
         self.net.close(connection, reason);
+    }
+
+    fn admit(&mut self, limits: AdmissionLimits) {
+        self.clients.set_admission(limits);
     }
 
     fn ready(&mut self) {

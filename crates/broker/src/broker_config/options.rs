@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use wiber_model::BrokerId;
 use wiber_model::limit::MAX_FRAME_BYTES;
 
-use super::keys::{self, Sets, Value};
+use super::keys::{self, Alterable, Sets, Value};
 use super::listeners::{self, Listener};
 use crate::options::BrokerOptions;
 use crate::topic_config::{self, INT_MAX};
@@ -159,6 +159,24 @@ impl NodeOptions {
             },
             broker: BrokerOptions::default(),
         }
+    }
+
+    /// What the settings that a broker was started with come to, together with those that it was given since; and what is wrong with
+    /// them together. What this release does not take for a legal setting is left out.
+    pub(crate) fn altered<'a>(
+        fixed: &BTreeMap<String, String>,
+        of_all: impl IntoIterator<Item = (&'a String, &'a String)>,
+        own: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) -> (NodeOptions, Vec<Fault>) {
+        let mut settings = fixed.clone();
+        for (name, value) in of_all.into_iter().chain(own) {
+            let key = keys::find(name).map(|found| found.key);
+            let key = key.filter(|key| key.alterable != Alterable::Never);
+            if let Some(Ok(value)) = key.map(|key| key.kind.parse(value)) {
+                settings.insert(name.clone(), value);
+            }
+        }
+        NodeOptions::of(&settings)
     }
 
     /// What `settings`, each of which is legal by itself, come to; and what is wrong with them together.

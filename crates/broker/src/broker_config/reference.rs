@@ -1,6 +1,6 @@
 //! The settings as their reference has them: docs/config.md is written from it.
 
-use super::keys::{self, Sets};
+use super::keys::{self, Alterable, Sets};
 use crate::topic_config::{Effect, KEYS};
 
 /// A setting, in words.
@@ -30,7 +30,7 @@ pub fn broker_keys() -> Vec<KeyReference> {
             name: key.name,
             default: key.default,
             legal: key.kind.wanted(),
-            dynamic: key.dynamic,
+            dynamic: key.alterable != Alterable::Never,
             served: key.is_served(),
             of_topics: match key.sets {
                 Sets::Topic(topic, _) => Some(topic),

@@ -2,7 +2,7 @@
 //!
 //! A setting that gets an effect moves from here to `keys.rs`, or to the topic's key that it is the default of.
 
-use super::keys::{INT_MIN, Key, Sets};
+use super::keys::{Alterable, INT_MIN, Key, Sets};
 use crate::topic_config::{INT_MAX, Kind};
 
 const TLS: &str = "there is no TLS yet";
@@ -29,22 +29,23 @@ const FETCH: &str = "the broker gives 8 MiB to a fetch at most, and what is left
 const UNSTABLE: &str = "there are no unstable versions";
 const OTHER: &str = "nothing here depends on it";
 
-/// Kafka alters it while a broker runs, and so may a client here.
-const DYNAMIC: bool = true;
-const FIXED: bool = false;
+// Kafka alters some while a broker runs, and so may a client here.
+const DYNAMIC: Alterable = Alterable::ForAll;
+const OF_ONE: Alterable = Alterable::ForOne;
+const FIXED: Alterable = Alterable::Never;
 
 const fn taken(
     name: &'static str,
     kind: Kind,
     default: Option<&'static str>,
-    dynamic: bool,
+    alterable: Alterable,
     why: &'static str,
 ) -> Key {
     Key {
         name,
         kind,
         default,
-        dynamic,
+        alterable,
         sets: Sets::Nothing(why),
         documentation: why,
     }
@@ -84,7 +85,7 @@ pub(super) const UNUSED: &[Key] = &[
     taken("controller.quota.window.num", Kind::Int(1, INT_MAX), Some("11"), FIXED, CONTROLLER),
     taken("controller.quota.window.size.seconds", Kind::Int(1, INT_MAX), Some("1"), FIXED, CONTROLLER),
     taken("controller.socket.timeout.ms", Kind::Int(INT_MIN, INT_MAX), Some("30000"), FIXED, CONTROLLER),
-    taken("cordoned.log.dirs", Kind::Any, Some(""), DYNAMIC, OTHER),
+    taken("cordoned.log.dirs", Kind::Any, Some(""), OF_ONE, OTHER),
     taken("create.topic.policy.class.name", Kind::Class, None, FIXED, PLUGINS),
     taken("delegation.token.expiry.check.interval.ms", Kind::Long(1), Some("3600000"), FIXED, TOKENS),
     taken("delegation.token.expiry.time.ms", Kind::Long(1), Some("86400000"), FIXED, TOKENS),
@@ -201,7 +202,7 @@ pub(super) const UNUSED: &[Key] = &[
     taken("offsets.topic.num.partitions", Kind::Int(1, INT_MAX), Some("50"), FIXED, GROUPS),
     taken("offsets.topic.replication.factor", Kind::Short(1), Some("3"), FIXED, GROUPS),
     taken("offsets.topic.segment.bytes", Kind::Int(1, INT_MAX), Some("104857600"), FIXED, GROUPS),
-    taken("principal.builder.class", Kind::Class, Some("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"), DYNAMIC, AUTHORIZER),
+    taken("principal.builder.class", Kind::Class, Some("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"), OF_ONE, AUTHORIZER),
     taken("process.roles", Kind::Words(&["broker", "controller"]), None, FIXED, CONTROLLER),
     taken("producer.id.expiration.check.interval.ms", Kind::Int(1, INT_MAX), Some("600000"), FIXED, OTHER),
     taken("producer.purgatory.purge.interval.requests", Kind::Int(INT_MIN, INT_MAX), Some("1000"), FIXED, PURGATORY),
@@ -251,26 +252,26 @@ pub(super) const UNUSED: &[Key] = &[
     taken("replication.quota.window.size.seconds", Kind::Int(1, INT_MAX), Some("1"), FIXED, REPLICATION),
     taken("request.timeout.ms", Kind::Int(INT_MIN, INT_MAX), Some("30000"), FIXED, REPLICATION),
     taken("sasl.client.callback.handler.class", Kind::Class, None, FIXED, SASL),
-    taken("sasl.enabled.mechanisms", Kind::Any, Some("GSSAPI"), DYNAMIC, SASL),
-    taken("sasl.jaas.config", Kind::Password, None, DYNAMIC, SASL),
-    taken("sasl.kerberos.kinit.cmd", Kind::Text, Some("/usr/bin/kinit"), DYNAMIC, SASL),
-    taken("sasl.kerberos.min.time.before.relogin", Kind::Long(i64::MIN), Some("60000"), DYNAMIC, SASL),
-    taken("sasl.kerberos.principal.to.local.rules", Kind::Any, Some("DEFAULT"), DYNAMIC, SASL),
-    taken("sasl.kerberos.service.name", Kind::Text, None, DYNAMIC, SASL),
-    taken("sasl.kerberos.ticket.renew.jitter", Kind::Double(f64::MIN, f64::MAX), Some("0.05"), DYNAMIC, SASL),
-    taken("sasl.kerberos.ticket.renew.window.factor", Kind::Double(f64::MIN, f64::MAX), Some("0.8"), DYNAMIC, SASL),
+    taken("sasl.enabled.mechanisms", Kind::Any, Some("GSSAPI"), OF_ONE, SASL),
+    taken("sasl.jaas.config", Kind::Password, None, OF_ONE, SASL),
+    taken("sasl.kerberos.kinit.cmd", Kind::Text, Some("/usr/bin/kinit"), OF_ONE, SASL),
+    taken("sasl.kerberos.min.time.before.relogin", Kind::Long(i64::MIN), Some("60000"), OF_ONE, SASL),
+    taken("sasl.kerberos.principal.to.local.rules", Kind::Any, Some("DEFAULT"), OF_ONE, SASL),
+    taken("sasl.kerberos.service.name", Kind::Text, None, OF_ONE, SASL),
+    taken("sasl.kerberos.ticket.renew.jitter", Kind::Double(f64::MIN, f64::MAX), Some("0.05"), OF_ONE, SASL),
+    taken("sasl.kerberos.ticket.renew.window.factor", Kind::Double(f64::MIN, f64::MAX), Some("0.8"), OF_ONE, SASL),
     taken("sasl.login.callback.handler.class", Kind::Class, None, FIXED, SASL),
     taken("sasl.login.class", Kind::Class, None, FIXED, SASL),
     taken("sasl.login.connect.timeout.ms", Kind::Int(INT_MIN, INT_MAX), None, FIXED, SASL),
     taken("sasl.login.read.timeout.ms", Kind::Int(INT_MIN, INT_MAX), None, FIXED, SASL),
-    taken("sasl.login.refresh.buffer.seconds", Kind::Short(i16::MIN as i64), Some("300"), DYNAMIC, SASL),
-    taken("sasl.login.refresh.min.period.seconds", Kind::Short(i16::MIN as i64), Some("60"), DYNAMIC, SASL),
-    taken("sasl.login.refresh.window.factor", Kind::Double(f64::MIN, f64::MAX), Some("0.8"), DYNAMIC, SASL),
-    taken("sasl.login.refresh.window.jitter", Kind::Double(f64::MIN, f64::MAX), Some("0.05"), DYNAMIC, SASL),
+    taken("sasl.login.refresh.buffer.seconds", Kind::Short(i16::MIN as i64), Some("300"), OF_ONE, SASL),
+    taken("sasl.login.refresh.min.period.seconds", Kind::Short(i16::MIN as i64), Some("60"), OF_ONE, SASL),
+    taken("sasl.login.refresh.window.factor", Kind::Double(f64::MIN, f64::MAX), Some("0.8"), OF_ONE, SASL),
+    taken("sasl.login.refresh.window.jitter", Kind::Double(f64::MIN, f64::MAX), Some("0.05"), OF_ONE, SASL),
     taken("sasl.login.retry.backoff.max.ms", Kind::Long(i64::MIN), Some("10000"), FIXED, SASL),
     taken("sasl.login.retry.backoff.ms", Kind::Long(i64::MIN), Some("100"), FIXED, SASL),
     taken("sasl.mechanism.controller.protocol", Kind::Text, Some("GSSAPI"), FIXED, SASL),
-    taken("sasl.mechanism.inter.broker.protocol", Kind::Text, Some("GSSAPI"), DYNAMIC, SASL),
+    taken("sasl.mechanism.inter.broker.protocol", Kind::Text, Some("GSSAPI"), OF_ONE, SASL),
     taken("sasl.oauthbearer.assertion.algorithm", Kind::Text, Some("RS256"), FIXED, SASL),
     taken("sasl.oauthbearer.assertion.claim.aud", Kind::Text, None, FIXED, SASL),
     taken("sasl.oauthbearer.assertion.claim.exp.seconds", Kind::Int(0, 86400), Some("300"), FIXED, SASL),
@@ -320,27 +321,27 @@ pub(super) const UNUSED: &[Key] = &[
     taken("socket.connection.setup.timeout.ms", Kind::Long(i64::MIN), Some("10000"), FIXED, REPLICATION),
     taken("ssl.allow.dn.changes", Kind::Flag, Some("false"), FIXED, TLS),
     taken("ssl.allow.san.changes", Kind::Flag, Some("false"), FIXED, TLS),
-    taken("ssl.cipher.suites", Kind::Any, Some(""), DYNAMIC, TLS),
-    taken("ssl.client.auth", Kind::Word(&["required", "requested", "none"]), Some("none"), DYNAMIC, TLS),
-    taken("ssl.enabled.protocols", Kind::Any, Some("TLSv1.2,TLSv1.3"), DYNAMIC, TLS),
-    taken("ssl.endpoint.identification.algorithm", Kind::Text, Some("https"), DYNAMIC, TLS),
-    taken("ssl.engine.factory.class", Kind::Class, None, DYNAMIC, TLS),
-    taken("ssl.key.password", Kind::Password, None, DYNAMIC, TLS),
-    taken("ssl.keymanager.algorithm", Kind::Text, Some("SunX509"), DYNAMIC, TLS),
-    taken("ssl.keystore.certificate.chain", Kind::Password, None, DYNAMIC, TLS),
-    taken("ssl.keystore.key", Kind::Password, None, DYNAMIC, TLS),
-    taken("ssl.keystore.location", Kind::Text, None, DYNAMIC, TLS),
-    taken("ssl.keystore.password", Kind::Password, None, DYNAMIC, TLS),
-    taken("ssl.keystore.type", Kind::Text, Some("JKS"), DYNAMIC, TLS),
+    taken("ssl.cipher.suites", Kind::Any, Some(""), OF_ONE, TLS),
+    taken("ssl.client.auth", Kind::Word(&["required", "requested", "none"]), Some("none"), OF_ONE, TLS),
+    taken("ssl.enabled.protocols", Kind::Any, Some("TLSv1.2,TLSv1.3"), OF_ONE, TLS),
+    taken("ssl.endpoint.identification.algorithm", Kind::Text, Some("https"), OF_ONE, TLS),
+    taken("ssl.engine.factory.class", Kind::Class, None, OF_ONE, TLS),
+    taken("ssl.key.password", Kind::Password, None, OF_ONE, TLS),
+    taken("ssl.keymanager.algorithm", Kind::Text, Some("SunX509"), OF_ONE, TLS),
+    taken("ssl.keystore.certificate.chain", Kind::Password, None, OF_ONE, TLS),
+    taken("ssl.keystore.key", Kind::Password, None, OF_ONE, TLS),
+    taken("ssl.keystore.location", Kind::Text, None, OF_ONE, TLS),
+    taken("ssl.keystore.password", Kind::Password, None, OF_ONE, TLS),
+    taken("ssl.keystore.type", Kind::Text, Some("JKS"), OF_ONE, TLS),
     taken("ssl.principal.mapping.rules", Kind::Text, Some("DEFAULT"), FIXED, TLS),
-    taken("ssl.protocol", Kind::Text, Some("TLSv1.3"), DYNAMIC, TLS),
-    taken("ssl.provider", Kind::Text, None, DYNAMIC, TLS),
-    taken("ssl.secure.random.implementation", Kind::Text, None, DYNAMIC, TLS),
-    taken("ssl.trustmanager.algorithm", Kind::Text, Some("PKIX"), DYNAMIC, TLS),
-    taken("ssl.truststore.certificates", Kind::Password, None, DYNAMIC, TLS),
-    taken("ssl.truststore.location", Kind::Text, None, DYNAMIC, TLS),
-    taken("ssl.truststore.password", Kind::Password, None, DYNAMIC, TLS),
-    taken("ssl.truststore.type", Kind::Text, Some("JKS"), DYNAMIC, TLS),
+    taken("ssl.protocol", Kind::Text, Some("TLSv1.3"), OF_ONE, TLS),
+    taken("ssl.provider", Kind::Text, None, OF_ONE, TLS),
+    taken("ssl.secure.random.implementation", Kind::Text, None, OF_ONE, TLS),
+    taken("ssl.trustmanager.algorithm", Kind::Text, Some("PKIX"), OF_ONE, TLS),
+    taken("ssl.truststore.certificates", Kind::Password, None, OF_ONE, TLS),
+    taken("ssl.truststore.location", Kind::Text, None, OF_ONE, TLS),
+    taken("ssl.truststore.password", Kind::Password, None, OF_ONE, TLS),
+    taken("ssl.truststore.type", Kind::Text, Some("JKS"), OF_ONE, TLS),
     taken("telemetry.max.bytes", Kind::Int(1, INT_MAX), Some("1048576"), FIXED, METRICS),
     taken("transaction.abort.timed.out.transaction.cleanup.interval.ms", Kind::Int(1, INT_MAX), Some("10000"), FIXED, TRANSACTIONS),
     taken("transaction.max.timeout.ms", Kind::Int(1, INT_MAX), Some("900000"), FIXED, TRANSACTIONS),

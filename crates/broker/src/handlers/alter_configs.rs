@@ -1,18 +1,20 @@
-//! AlterConfigs and IncrementalAlterConfigs (KIP-339): the settings of topics are changed, by the controller.
+//! AlterConfigs and IncrementalAlterConfigs (KIP-339): the settings of topics and of brokers are changed, by the controller.
 //!
-//! A broker's own settings, which another resource stands for, are those that it was started with; a change of them is refused.
+//! A broker's are changed for it alone, or, with an empty name, for all that have none of their own (KIP-226); what it was started with
+//! comes after both.
 
 use std::collections::BTreeSet;
 
 use wiber_controller::{
-    Command, ConfigChange, ConfigEdit, LimitError, MAX_CONFIG_BYTES_PER_TOPIC, is_valid_topic_name,
+    Command, ConfigChange, ConfigEdit, ConfigOwner, LimitError, MAX_CONFIG_BYTES_PER_TOPIC,
+    is_valid_topic_name,
 };
-use wiber_model::TopicId;
 use wiber_protocol::messages::{alter_configs as legacy, incremental_alter_configs as incremental};
 use wiber_protocol::{ErrorCode, Str};
 
 use super::describe_configs::{check_broker, resource};
 use super::*;
+use crate::broker_config::{self, Alterable, Key, NodeOptions};
 use crate::errors;
 use crate::topic_config::{self, check_all};
 
@@ -36,8 +38,8 @@ pub(crate) struct AlterConfigs {
 struct Part {
     kind: i8,
     name: Str,
-    /// The topic that the controller is asked to change.
-    topic: Option<TopicId>,
+    /// Whose settings the controller is asked to change.
+    owner: Option<ConfigOwner>,
     error: Option<Refusal>,
 }
 
@@ -93,7 +95,7 @@ fn begin(
         incremental,
         parts: Vec::new(),
     };
-    let mut topics = Vec::new();
+    let mut changes = Vec::new();
     for resource in &resources {
         let (kind, name, _) = resource;
         let change = if times[&(*kind, name.as_str())] > 1 {
@@ -101,10 +103,10 @@ fn begin(
         } else {
             change(shard, resource, incremental)
         };
-        let (topic, error) = match change {
-            Ok(Some((id, change))) => {
-                topics.push((id, change));
-                (Some(id), None)
+        let (owner, error) = match change {
+            Ok(Some((owner, change))) => {
+                changes.push((owner, change));
+                (Some(owner), None)
             }
             Ok(None) => (None, None),
             Err(error) => (None, Some(error)),
@@ -112,17 +114,17 @@ fn begin(
         work.parts.push(Part {
             kind: *kind,
             name: name.detached(),
-            topic,
+            owner,
             error,
         });
     }
-    if topics.is_empty() {
+    if changes.is_empty() {
         respond(shard, request, work, fx);
         return;
     }
     shard.put_back(request, Work::AlterConfigs(work));
     let command = Command::AlterConfigs {
-        topics,
+        changes,
         validate_only,
     };
     shard.command(request, command, fx);
@@ -138,7 +140,7 @@ fn change(
     shard: &Shard,
     (kind, name, configs): &Resource<'_>,
     incremental: bool,
-) -> Result<Option<(TopicId, ConfigChange)>, Refusal> {
+) -> Result<Option<(ConfigOwner, ConfigChange)>, Refusal> {
     let keys: BTreeSet<&str> = configs.iter().map(|(key, ..)| key.as_str()).collect();
     if keys.len() < configs.len() {
         return refuse("Error due to duplicate config keys".to_owned());
@@ -171,12 +173,8 @@ fn change(
             if !name.is_empty() {
                 check_broker(shard, name, ",")?;
             }
-            if configs.is_empty() {
-                return Ok(None);
-            }
-            let keys: Vec<_> = keys.into_iter().collect();
-            let keys = keys.join(", ");
-            return refuse(format!("Cannot update these configs dynamically: [{keys}]"));
+            let change = read_change(configs, incremental, &broker_list)?;
+            return of_broker(shard, name, change).map(Some);
         }
         resource::BROKER_LOGGER if incremental => {
             check_broker(shard, name, "")?;
@@ -193,20 +191,8 @@ fn change(
         }
         _ => return refuse(format!("Unknown resource type {kind}")),
     }
-    let change = if incremental {
-        let edit = |(key, op, value): &(&Str, i8, Option<&Str>)| {
-            Ok((key.to_string(), edit(key, *op, *value)?))
-        };
-        ConfigChange::Edit(configs.iter().map(edit).collect::<Result<_, Refusal>>()?)
-    } else {
-        let set = |(key, _, value): &(&Str, i8, Option<&Str>)| {
-            (
-                key.to_string(),
-                value.map(Str::to_string).unwrap_or_default(),
-            )
-        };
-        ConfigChange::Replace(configs.iter().map(set).collect())
-    };
+    let defaults = &shard.options.topic_defaults;
+    let change = read_change(configs, incremental, &|name| topic_list(defaults, name))?;
     if name.is_empty() {
         return refuse("Default topic resources are not allowed.".to_owned());
     }
@@ -225,17 +211,127 @@ fn change(
             topic_config::warn_if_without_effect(key, value);
         }
     }
-    Ok(Some((topic.id, change)))
+    Ok(Some((ConfigOwner::Topic(topic.id), change)))
 }
 
-fn edit(key: &str, op: i8, value: Option<&Str>) -> Result<ConfigEdit, Refusal> {
-    let value = value.map(Str::to_string).unwrap_or_default();
-    let list = |name| match topic_config::key(key) {
-        Some(key) if key.kind.is_list() => Ok(key.default.to_owned()),
-        _ => {
-            let message = format!("Can't {name} to key {key} because its type is not LIST.");
-            Err((ErrorCode::InvalidConfig, message))
+/// What a list is where it is not set; `None` if the setting is no list.
+type DefaultList<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn topic_list(defaults: &BTreeMap<String, String>, name: &str) -> Option<String> {
+    let key = topic_config::key(name).filter(|key| key.kind.is_list())?;
+    let of_broker = defaults.get(name).cloned();
+    Some(of_broker.unwrap_or_else(|| key.default.to_owned()))
+}
+
+fn broker_list(name: &str) -> Option<String> {
+    let key = broker_config::find(name)?.key;
+    let default = key.default.unwrap_or_default().to_owned();
+    key.kind.is_list().then_some(default)
+}
+
+fn read_change(
+    configs: &[(&Str, i8, Option<&Str>)],
+    incremental: bool,
+    list: DefaultList<'_>,
+) -> Result<ConfigChange, Refusal> {
+    if incremental {
+        let edit = |(key, op, value): &(&Str, i8, Option<&Str>)| {
+            Ok((key.to_string(), edit(key, *op, *value, list)?))
+        };
+        let edits = configs.iter().map(edit).collect::<Result<_, Refusal>>();
+        return Ok(ConfigChange::Edit(edits?));
+    }
+    let set = |(key, _, value): &(&Str, i8, Option<&Str>)| {
+        let value = value.map(Str::to_string).unwrap_or_default();
+        (key.to_string(), value)
+    };
+    Ok(ConfigChange::Replace(configs.iter().map(set).collect()))
+}
+
+/// Checks a change of a broker's settings, as Kafka's broker does (`DynamicBrokerConfig.validateConfigs`). Unlike Kafka, which leaves them to
+/// what it may have loaded, settings that nobody knows are refused.
+fn of_broker(
+    shard: &Shard,
+    name: &str,
+    change: ConfigChange,
+) -> Result<(ConfigOwner, ConfigChange), Refusal> {
+    let own = shard.node_id();
+    let (owner, of_all, of_one) = (
+        ConfigOwner::Broker(own),
+        shard.image.broker_configs(None),
+        shard.image.broker_configs(Some(own)),
+    );
+    let (owner, before) = match name.is_empty() {
+        true => (ConfigOwner::AllBrokers, of_all),
+        false => (owner, of_one),
+    };
+    let after = change.apply(before);
+    let names = |is_meant: &dyn Fn(&Key, &str) -> bool| {
+        let found = after
+            .keys()
+            .filter_map(|name| Some((broker_config::find(name)?, name)));
+        let meant = found.filter(|(found, name)| is_meant(&found.key, name));
+        let meant: Vec<&str> = meant.map(|(_, name)| name.as_str()).collect();
+        (!meant.is_empty()).then(|| meant.join(", "))
+    };
+    if let Some(unknown) = after.keys().find(|name| !broker_config::is_known(name)) {
+        return refuse(format!("Unknown broker config name: {unknown}"));
+    }
+    if let Some(fixed) = names(&|key, _| key.alterable == Alterable::Never) {
+        return refuse(format!(
+            "Cannot update these configs dynamically: [{fixed}]"
+        ));
+    }
+    let is_security = |name: &str| name.starts_with("ssl.") || name.starts_with("sasl.");
+    if let Some(security) = names(&|_, name| is_security(name)) {
+        return refuse(format!(
+            "These security configs can be dynamically updated only per-listener using the listener prefix: [{security}]"
+        ));
+    }
+    for (name, value) in &after {
+        let kind = broker_config::find(name).map(|found| found.key.kind);
+        if let Some(Err(why)) = kind.map(|kind| kind.parse(value)) {
+            return refuse(format!(
+                "Invalid value {value} for configuration {name}: {why}"
+            ));
         }
+    }
+    if owner == ConfigOwner::AllBrokers
+        && let Some(of_one) = names(&|key, _| key.alterable == Alterable::ForOne)
+    {
+        return refuse(format!(
+            "Cannot update these configs at default cluster level, broker id must be specified: [{of_one}]"
+        ));
+    }
+    let fixed = &shard.options.settings;
+    let (_, faults) = match owner {
+        ConfigOwner::AllBrokers => NodeOptions::altered(fixed, &after, of_one),
+        _ => NodeOptions::altered(fixed, of_all, &after),
+    };
+    if let Some(fault) = faults.into_iter().next() {
+        return refuse(format!("{}: {}", fault.key, fault.why));
+    }
+    for (name, value) in after
+        .iter()
+        .filter(|(name, value)| before.get(*name) != Some(value))
+    {
+        broker_config::warn_if_without_effect(name, value);
+    }
+    Ok((owner, change))
+}
+
+fn edit(
+    key: &str,
+    op: i8,
+    value: Option<&Str>,
+    list: DefaultList<'_>,
+) -> Result<ConfigEdit, Refusal> {
+    let value = value.map(Str::to_string).unwrap_or_default();
+    let list = |name| {
+        list(key).ok_or_else(|| {
+            let message = format!("Can't {name} to key {key} because its type is not LIST.");
+            (ErrorCode::InvalidConfig, message)
+        })
     };
     match op {
         operation::SET => Ok(ConfigEdit::Set(value)),
@@ -260,21 +356,21 @@ pub(super) fn done(
     result: Result<CommandResult, CommandError>,
     fx: &mut Vec<Effect>,
 ) {
-    let mut decided: BTreeMap<TopicId, CommandError> = BTreeMap::new();
+    let mut decided: BTreeMap<ConfigOwner, CommandError> = BTreeMap::new();
     match result {
         Ok(CommandResult::ConfigsAltered(results)) => {
-            for (id, result) in results {
-                decided.extend(result.err().map(|error| (id, error)));
+            for (owner, result) in results {
+                decided.extend(result.err().map(|error| (owner, error)));
             }
         }
         Ok(other) => unreachable!("{other:?} does not answer an alteration of settings"),
         Err(error) => {
-            let asked = work.parts.iter().filter_map(|part| part.topic);
-            decided.extend(asked.map(|id| (id, error.clone())));
+            let asked = work.parts.iter().filter_map(|part| part.owner);
+            decided.extend(asked.map(|owner| (owner, error.clone())));
         }
     }
     for part in &mut work.parts {
-        let Some(error) = part.topic.and_then(|id| decided.remove(&id)) else {
+        let Some(error) = part.owner.and_then(|owner| decided.remove(&owner)) else {
             continue;
         };
         let code = match error {

@@ -1,7 +1,7 @@
 //! DescribeConfigs: the settings of topics and of this broker, with where each value comes from (KIP-226, KIP-569).
 //!
-//! Nothing of a broker can be altered while it runs, so all of its settings are read-only, and there are no settings of the whole
-//! cluster. The levels of loggers are not settings here: a broker has none. A resource that is named twice is described once, so the
+//! A broker without a name stands for what all brokers were given while they ran. The levels of loggers are not settings here: a broker has
+//! none. A resource that is named twice is described once, so the
 //! answer is bounded by what there is to describe.
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use wiber_protocol::messages::describe_configs::{
 use wiber_protocol::{ErrorCode, Str};
 
 use super::*;
-use crate::broker_config::{self, is_sensitive, sources_of_topic};
+use crate::broker_config::{self, Alterable, is_sensitive, sources_of_topic};
 use crate::topic_config::{KEYS, Key};
 
 /// The types of resources (`org.apache.kafka.common.config.ConfigResource.Type`).
@@ -31,6 +31,8 @@ pub(super) mod resource {
 /// Where a value comes from (`DescribeConfigsResponse.ConfigSource`).
 mod source {
     pub(super) const TOPIC: i8 = 1;
+    pub(super) const DYNAMIC_BROKER: i8 = 2;
+    pub(super) const DYNAMIC_DEFAULT_BROKER: i8 = 3;
     pub(super) const STATIC_BROKER: i8 = 4;
     pub(super) const DEFAULT: i8 = 5;
 }
@@ -92,13 +94,21 @@ fn describe(
             let keys = KEYS.iter().filter(|key| is_wanted(key.name));
             keys.map(|key| of_topic(shard, topic, key)).collect()
         }
-        resource::BROKER if name.is_empty() => Vec::new(),
+        resource::BROKER if name.is_empty() => {
+            let set = shard.image.broker_configs(None).keys();
+            let names = set.filter(|name| is_wanted(name));
+            names
+                .filter_map(|name| of_all_brokers(shard, name))
+                .collect()
+        }
         resource::BROKER => {
             check_broker(shard, name, " or empty string,")?;
             // Those without effect are told if somebody set them.
             let served = broker_config::all().filter(broker_config::Key::is_served);
             let mut names: BTreeSet<&str> = served.map(|key| key.name).collect();
-            names.extend(shard.options.settings.keys().map(String::as_str));
+            let (of_all, own) = altered(shard);
+            let set = [&shard.options.settings, of_all, own].into_iter();
+            names.extend(set.flat_map(BTreeMap::keys).map(String::as_str));
             let names = names.into_iter().filter(|name| is_wanted(name));
             names.filter_map(|name| of_broker(shard, name)).collect()
         }
@@ -183,20 +193,48 @@ fn of_topic(shard: &Shard, topic: &TopicState, key: &Key) -> DescribeConfigsReso
 
 fn of_broker(shard: &Shard, name: &str) -> Option<DescribeConfigsResourceResult> {
     let key = broker_config::find(name)?.key;
-    let set = shard.options.settings.get(name).map(String::as_str);
+    let (of_all, own) = altered(shard);
+    let set = [own, of_all, &shard.options.settings].into_iter();
+    let set = set.filter_map(|set| set.get(name)).next();
+    let set = set.map(|value| as_read(&key, value));
     let is_sensitive = is_sensitive(name);
-    let value = set.or(key.default).filter(|_| !is_sensitive);
+    let default = || key.default.map(str::to_owned);
+    let value = set.or_else(default).filter(|_| !is_sensitive);
     let synonyms = broker_synonyms(shard, name);
     Some(DescribeConfigsResourceResult {
         name: name.into(),
         value: value.map(Str::from),
-        read_only: !key.dynamic,
+        read_only: key.alterable == Alterable::Never,
         config_source: source_of(&synonyms),
         is_sensitive,
         synonyms,
         config_type: key.kind.number(),
         documentation: Some(Str::from_static(key.documentation)),
     })
+}
+
+/// A value as Kafka writes what it has read.
+fn as_read(key: &broker_config::Key, value: &str) -> String {
+    key.kind.parse(value).unwrap_or_else(|_| value.to_owned())
+}
+
+/// A setting that all brokers were given while they ran. As in Kafka, what else it may be is not told.
+fn of_all_brokers(shard: &Shard, name: &str) -> Option<DescribeConfigsResourceResult> {
+    let value = shard.image.broker_configs(None).get(name)?;
+    let mut config = of_broker(shard, name)?;
+    config.value = Some(value.as_str().into()).filter(|_| !config.is_sensitive);
+    config.synonyms = broker_synonyms(shard, name);
+    let is_theirs =
+        |synonym: &DescribeConfigsSynonym| synonym.source == source::DYNAMIC_DEFAULT_BROKER;
+    config.synonyms.retain(is_theirs);
+    config.config_source = source_of(&config.synonyms);
+    Some(config)
+}
+
+/// What all brokers were given while they ran, and what this one was.
+fn altered(shard: &Shard) -> (&BTreeMap<String, String>, &BTreeMap<String, String>) {
+    let own = shard.image.broker_configs(Some(shard.node_id()));
+    (shard.image.broker_configs(None), own)
 }
 
 fn source_of(synonyms: &[DescribeConfigsSynonym]) -> i8 {
@@ -209,6 +247,9 @@ fn source_of(synonyms: &[DescribeConfigsSynonym]) -> i8 {
 /// stronger than every value of the setting itself are left out.
 fn broker_synonyms(shard: &Shard, name: &str) -> Vec<DescribeConfigsSynonym> {
     let names = broker_config::stand_ins(name);
+    let (of_all, own) = altered(shard);
+    let own = |name: &&str| own.get(*name).cloned();
+    let of_all = |name: &&str| of_all.get(*name).cloned();
     let set = |name: &&str| shard.options.settings.get(*name).cloned();
     let default = |name: &&str| broker_config::find(name)?.key.default.map(str::to_owned);
     let of = |source, value: &dyn Fn(&&str) -> Option<String>| -> Vec<_> {
@@ -222,6 +263,8 @@ fn broker_synonyms(shard: &Shard, name: &str) -> Vec<DescribeConfigsSynonym> {
         names.iter().filter_map(synonym).collect()
     };
     let all = [
+        of(source::DYNAMIC_BROKER, &own),
+        of(source::DYNAMIC_DEFAULT_BROKER, &of_all),
         of(source::STATIC_BROKER, &set),
         of(source::DEFAULT, &default),
     ];

@@ -10,8 +10,13 @@ use crate::record::{
     read_config, read_listener,
 };
 
-/// The version of the bytes.
-const VERSION: u8 = 1;
+/// The version of the bytes where no broker has settings, which releases without them read too.
+const VERSION_1: u8 = 1;
+/// The version where some have: the settings of brokers stand at the end.
+const VERSION_2: u8 = 2;
+
+/// The least bytes that a broker's settings take.
+const BROKER_CONFIGS_BYTES: usize = 5;
 
 /// The least bytes that a broker takes.
 const BROKER_BYTES: usize = 49;
@@ -43,7 +48,11 @@ impl ClusterImage {
     #[must_use]
     pub fn to_snapshot(&self) -> Bytes {
         let mut out = BytesMut::new();
-        out.put_u8(VERSION);
+        let version = match self.broker_configs.is_empty() {
+            true => VERSION_1,
+            false => VERSION_2,
+        };
+        out.put_u8(version);
         out.put_u64_le(self.offset.0);
         out.put_i64_le(self.next_producer_id);
         put_list(&mut out, self.brokers.iter(), |out, (id, broker)| {
@@ -53,6 +62,16 @@ impl ClusterImage {
         put_list(&mut out, self.topics.values(), |out, topic| {
             put_topic(out, topic);
         });
+        if version == VERSION_2 {
+            put_list(
+                &mut out,
+                self.broker_configs.iter(),
+                |out, (id, configs)| {
+                    put_option(out, *id, |out, id| out.put_i32_le(id.0));
+                    put_configs(out, configs.iter());
+                },
+            );
+        }
         out.freeze()
     }
 
@@ -63,7 +82,7 @@ impl ClusterImage {
     pub fn from_snapshot(bytes: Bytes) -> Result<ClusterImage, SnapshotError> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8()?;
-        if version != VERSION {
+        if ![VERSION_1, VERSION_2].contains(&version) {
             return Err(SnapshotError::Version(version));
         }
         let mut image = ClusterImage {
@@ -77,6 +96,15 @@ impl ClusterImage {
         image.brokers.extend(brokers);
         for topic in reader.list(TOPIC_BYTES, read_topic)? {
             image.insert_topic(topic)?;
+        }
+        if version == VERSION_2 {
+            let settings = reader.list(BROKER_CONFIGS_BYTES, |reader| {
+                let id = reader.option(Reader::i32)?.map(BrokerId);
+                Ok((id, reader.list(CONFIG_BYTES, read_config)?))
+            })?;
+            for (id, configs) in settings {
+                image.set_broker_configs(id, configs.into_iter().collect());
+            }
         }
         reader.end()?;
         Ok(image)

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wiber_controller::{
-    AssignmentError, Command, CommandError, CommandResult, ConfigChange, ConfigEdit, LimitError,
-    MAX_CONFIG_BYTES_PER_TOPIC, MAX_IN_FLIGHT_BYTES, MAX_PARTITIONS_PER_COMMAND, MetadataOffset,
-    PRODUCER_ID_BLOCK, PartitionsSpec, ReplicationFactorError, TopicSpec,
+    AssignmentError, ClusterImage, Command, CommandError, CommandResult, ConfigChange, ConfigEdit,
+    ConfigOwner, LimitError, MAX_CONFIG_BYTES_PER_TOPIC, MAX_IN_FLIGHT_BYTES,
+    MAX_PARTITIONS_PER_COMMAND, MetadataOffset, PRODUCER_ID_BLOCK, PartitionsSpec, Recovered,
+    ReplicationFactorError, TopicSpec,
 };
 use wiber_model::{BrokerId, LeaderEpoch, PartitionId, TopicId};
 
@@ -513,7 +514,7 @@ fn settings_are_changed_on_what_the_changes_before_them_made() {
     }
     let mut node = Node::new();
     node.controller.set_config_check(check);
-    let id = node.create_one(topic("t", 1));
+    let id = ConfigOwner::Topic(node.create_one(topic("t", 1)));
     let append = |element: &str| {
         let edit = ConfigEdit::Append {
             elements: element.to_owned(),
@@ -523,7 +524,7 @@ fn settings_are_changed_on_what_the_changes_before_them_made() {
     };
     let alter = |node: &mut Node, id, change, validate_only| {
         node.command(Command::AlterConfigs {
-            topics: vec![(id, change)],
+            changes: vec![(id, change)],
             validate_only,
         })
     };
@@ -549,17 +550,64 @@ fn settings_are_changed_on_what_the_changes_before_them_made() {
         "v".repeat(MAX_CONFIG_BYTES_PER_TOPIC),
     )]));
     let large = alter(&mut node, id, large, false);
-    let gone = TopicId([9; 16]);
+    let gone_id = TopicId([9; 16]);
+    let gone = ConfigOwner::Topic(gone_id);
     let unknown = alter(&mut node, gone, append("b"), false);
     let replace = alter(&mut node, id, ConfigChange::Replace(BTreeMap::new()), false);
     node.sync();
     let error = LimitError::ConfigBytes(MAX_CONFIG_BYTES_PER_TOPIC + 1);
     assert_eq!(node.answer(large).cloned(), altered(Err(error.into())));
-    let error = CommandError::UnknownTopic(gone);
+    let error = CommandError::UnknownTopic(gone_id);
     assert_eq!(
         node.answer(unknown).cloned(),
         Some(Ok(CommandResult::ConfigsAltered(vec![(gone, Err(error))])))
     );
     assert_eq!(node.answer(replace).cloned(), altered(Ok(())));
     assert!(node.shard.topic("t").unwrap().configs.is_empty());
+}
+
+#[test]
+fn brokers_have_settings_that_survive_a_restart() {
+    let mut node = Node::new();
+    let set = |value: &str| {
+        let edit = ConfigEdit::Set(value.to_owned());
+        ConfigChange::Edit(BTreeMap::from([("k".to_owned(), edit)]))
+    };
+    let (one, all) = (ConfigOwner::Broker(BrokerId(1)), ConfigOwner::AllBrokers);
+    let changes = vec![(one, set("1")), (all, set("2")), (one, set("again"))];
+    let command = node.command(Command::AlterConfigs {
+        changes,
+        validate_only: false,
+    });
+    node.sync();
+    let results = vec![(one, Ok(())), (all, Ok(()))];
+    assert_eq!(
+        node.answer(command).cloned(),
+        Some(Ok(CommandResult::ConfigsAltered(results)))
+    );
+    let has = |image: &ClusterImage, broker: Option<BrokerId>| {
+        let value = image.broker_configs(broker).get("k");
+        value.map(String::as_str).unwrap_or_default().to_owned()
+    };
+    let own = Some(BrokerId(1));
+    assert_eq!(
+        (has(&node.shard, own), has(&node.shard, None)),
+        ("1".to_owned(), "2".to_owned())
+    );
+    assert!(node.shard.broker_configs(Some(BrokerId(2))).is_empty());
+    let from_frames = Recovered::new(None, node.disk.frames.clone()).unwrap();
+    assert_eq!(has(from_frames.image(), own), "1");
+    let section = node.controller.checkpoint_section();
+    let from_section = Recovered::new(Some(section), Vec::new()).unwrap();
+    assert_eq!(has(from_section.image(), None), "2");
+
+    let gone = ConfigChange::Replace(BTreeMap::new());
+    let changes = vec![(one, gone.clone()), (all, gone)];
+    node.command(Command::AlterConfigs {
+        changes,
+        validate_only: false,
+    });
+    node.sync();
+    assert!(node.shard.broker_configs(own).is_empty());
+    assert!(node.shard.broker_configs(None).is_empty());
 }

@@ -45,6 +45,14 @@ fn records() -> Vec<MetadataRecord> {
             topic: TopicId([0x33; 16]),
             configs: vec![("retention.ms".to_owned(), "7".to_owned())],
         },
+        MetadataRecord::BrokerConfigs {
+            broker: Some(BrokerId(1)),
+            configs: vec![("max.connections".to_owned(), "7".to_owned())],
+        },
+        MetadataRecord::BrokerConfigs {
+            broker: None,
+            configs: vec![("log.roll.ms".to_owned(), "9".to_owned())],
+        },
     ]
 }
 
@@ -125,6 +133,18 @@ fn a_snapshot_has_its_golden_bytes() {
     assert_eq!(ClusterImage::from_snapshot(unhex(golden.trim())), Ok(image));
 }
 
+#[test]
+fn a_snapshot_with_settings_of_brokers_has_its_golden_bytes() {
+    let mut image = ClusterImage::default();
+    let kept = records().split_off(7);
+    for (offset, record) in (1..).map(MetadataOffset).zip(&kept) {
+        image.apply(offset, record);
+    }
+    let golden = include_str!("../golden/snapshot-v2.hex");
+    assert_golden(golden, &[image.to_snapshot()]);
+    assert_eq!(ClusterImage::from_snapshot(unhex(golden.trim())), Ok(image));
+}
+
 /// What recovery says to a log whose third entry is `data`.
 fn recover_with(data: &[u8]) -> RecoveredError {
     let mut frames = Node::new().disk.frames;
@@ -175,10 +195,10 @@ fn frames_sections_and_snapshots_of_another_release_are_refused() {
     let refusal = Recovered::new(Some(section.into()), Vec::new()).unwrap_err();
     assert_eq!(refusal, RecoveredError::SectionVersion(2));
     let mut snapshot = ClusterImage::default().to_snapshot().to_vec();
-    snapshot[0] = 2;
+    snapshot[0] = 3;
     assert_eq!(
         ClusterImage::from_snapshot(snapshot.into()),
-        Err(SnapshotError::Version(2))
+        Err(SnapshotError::Version(3))
     );
 }
 

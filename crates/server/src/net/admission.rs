@@ -59,6 +59,16 @@ impl Admission {
         }
     }
 
+    /// Takes other limits; what is counted stays.
+    pub(crate) fn set_limits(&mut self, limits: AdmissionLimits) {
+        if self.limits != limits {
+            // What a slower rate has put off is not waited for.
+            self.next = Instant::now();
+            self.next_of.fill(self.next);
+            self.limits = limits;
+        }
+    }
+
     /// How long the next client of a listener is to wait.
     pub(crate) fn pause(&self, listener: usize, now: Instant) -> Option<Duration> {
         let rates = [

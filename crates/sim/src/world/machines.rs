@@ -167,6 +167,8 @@ impl World<'_> {
                     self.schedule(delay, Item::JobDone(from, token, Box::new(job)));
                 }
                 Effect::WakeAt(at) => self.set_timer(from, at),
+                // Simulated clients come by no listener.
+                Effect::Admit(_) => {}
                 Effect::Ready => {
                     self.story.tell(About::Broker, || "serves".to_owned());
                     self.checker.ready = true;
