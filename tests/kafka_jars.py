@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka's client, which Maven fetches once: its classes for the Java tests, its message schemas."""
+"""The jars of Apache Kafka's client and tools, which Maven fetches once: classes, and message schemas."""
 
 import os
 import subprocess
@@ -6,17 +6,28 @@ from pathlib import Path
 
 from broker_process import ROOT
 
-CACHE = Path(os.environ.get("WIBER_CACHE", ROOT / ".cache")) / "java-clients-4.3.1"
-CLIENTS_JAR = CACHE / "kafka-clients-4.3.1.jar"
+CACHE = Path(os.environ.get("WIBER_CACHE", ROOT / ".cache"))
+CLIENTS = CACHE / "java-clients-4.3.1"
+CLIENTS_JAR = CLIENTS / "kafka-clients-4.3.1.jar"
+TOOLS = CACHE / "kafka-tools-4.3.1"
 
 _COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
-_POM = ROOT / "tests" / "clients" / "java" / "pom.xml"
+_CLIENTS = ROOT / "tests" / "clients"
 
 
 def fetch_jars() -> Path:
-    """The folder of the jars, which are fetched where they are missing."""
-    if not (CACHE / "complete").exists():
-        fetch = ["mvn", "-B", "-q", "-f", str(_POM), _COPY_DEPENDENCIES, f"-DoutputDirectory={CACHE}"]
+    """The folder of the client's jars, which are fetched where they are missing."""
+    return _fetch(_CLIENTS / "java" / "pom.xml", CLIENTS)
+
+
+def fetch_tools() -> Path:
+    """The folder of the jars of Kafka's tools and what they need, which are fetched where they are missing."""
+    return _fetch(_CLIENTS / "drivers" / "java" / "pom.xml", TOOLS)
+
+
+def _fetch(pom: Path, directory: Path) -> Path:
+    if not (directory / "complete").exists():
+        fetch = ["mvn", "-B", "-q", "-f", str(pom), _COPY_DEPENDENCIES, f"-DoutputDirectory={directory}"]
         subprocess.run(fetch, check=True, stdin=subprocess.DEVNULL, timeout=300)
-        (CACHE / "complete").touch()
-    return CACHE
+        (directory / "complete").touch()
+    return directory

@@ -15,7 +15,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from broker_process import wait_until
 
@@ -42,6 +42,37 @@ class Delivery:
     error: KafkaError | None
 
 
+Sendable = tuple[str, int, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...], int]
+"""Topic, partition, value, key, headers, and timestamp in ms; 0 is the time of sending."""
+
+
+def produce_each(address: str, sendables: Iterable[Sendable], **settings: object) -> list[Delivery]:
+    """Produces each to its partition and returns the deliveries in that order. Settings have `_` for `.`."""
+    config = {"bootstrap.servers": address, "message.timeout.ms": 20_000, "linger.ms": 5}
+    config |= {name.replace("_", "."): value for name, value in settings.items()}
+    producer = Producer(config)
+    deliveries: dict[int, Delivery] = {}
+
+    count = 0
+    for index, (topic, partition, value, key, headers, timestamp_ms) in enumerate(sendables):
+
+        def delivered(error: KafkaError | None, message: Message, index: int = index) -> None:
+            deliveries[index] = Delivery(message.partition(), message.offset(), error)
+
+        while True:
+            try:
+                producer.produce(
+                    topic, value, key, partition, on_delivery=delivered, timestamp=timestamp_ms, headers=list(headers)
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+        count += 1
+    assert producer.flush(DEADLINE_S) == 0, "not every record was delivered or failed in time"
+    return [deliveries[index] for index in range(count)]
+
+
 def produce(
     address: str,
     topic: str,
@@ -52,35 +83,8 @@ def produce(
     **settings: object,
 ) -> list[Delivery]:
     """Produces to one partition and returns the deliveries in the order of the records. Settings have `_` for `.`."""
-    config = {"bootstrap.servers": address, "message.timeout.ms": 20_000, "linger.ms": 5}
-    config |= {name.replace("_", "."): value for name, value in settings.items()}
-    producer = Producer(config)
-    deliveries: dict[int, Delivery] = {}
-
-    count = 0
-    for index, record in enumerate(records):
-
-        def delivered(error: KafkaError | None, message: Message, index: int = index) -> None:
-            deliveries[index] = Delivery(message.partition(), message.offset(), error)
-
-        while True:
-            try:
-                producer.produce(
-                    topic,
-                    record.value,
-                    record.key,
-                    partition,
-                    on_delivery=delivered,
-                    timestamp=timestamp_ms,
-                    headers=list(record.headers),
-                )
-                break
-            except BufferError:
-                producer.poll(0.1)
-        producer.poll(0)
-        count += 1
-    assert producer.flush(DEADLINE_S) == 0, "not every record was delivered or failed in time"
-    return [deliveries[index] for index in range(count)]
+    sendables = ((topic, partition, it.value, it.key, it.headers, timestamp_ms) for it in records)
+    return produce_each(address, sendables, **settings)
 
 
 def produce_all(address: str, topic: str, records: Iterable[Record], **options: object) -> list[int]:
@@ -157,6 +161,17 @@ def wait_for_topic(admin: AdminClient, topic: str) -> None:
         return found.error is None and all(each.leader >= 0 for each in found.partitions.values())
 
     wait_until(known, DEADLINE_S, f"{topic} is known")
+
+
+def wait_for_partitions(address: str, topic: str, partitions: int) -> None:
+    """Waits until all partitions are served: a broker may tell of them before it has made them."""
+    admin = AdminClient({"bootstrap.servers": address})
+    wanted = {TopicPartition(topic, each): OffsetSpec.latest() for each in range(partitions)}
+
+    def served() -> bool:
+        return all(done.exception(DEADLINE_S) is None for done in admin.list_offsets(wanted).values())
+
+    wait_until(served, DEADLINE_S, f"all partitions of {topic} are served", interval_s=0.1)
 
 
 def delete_topic(address: str, topic: str) -> None:

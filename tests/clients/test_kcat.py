@@ -1,29 +1,62 @@
-"""Debian's kcat (librdkafka 2.0.2, an older client): metadata, produce and consume, compression, offsets."""
+"""kcat with three generations of librdkafka: metadata, produce and consume, compression, offsets, large and many."""
 
 import json
+import os
+import random
+import re
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import confluent_kafka
 import pytest
 
 from broker_process import BrokerProcess
+from clients.conftest import CACHE
+from clients.librdkafka import create_topic, delete_topic, wait_for_partitions
 from wire import Connection
 
 Kcat = Callable[..., str]
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 DEADLINE_S = 30
+LIBRARIES = ["Debian's", "1.8.2", "newest"]
+"""1.8.2 is the oldest that Kafka 4 serves (KIP-896), Debian 12 has 2.0.2, and the newest is confluent-kafka's."""
+LARGE_VALUE_BYTES = 10_000_000
+
+
+def library_path(library: str, directory: Path) -> str:
+    """A folder in which `kcat` finds its librdkafka; the empty name is the system's."""
+    if library == "1.8.2":
+        return str(CACHE / "librdkafka-1.8.2")
+    if library == "newest":
+        (bundled,) = Path(confluent_kafka.__file__).parent.with_name("confluent_kafka.libs").glob("librdkafka-*.so.1")
+        (directory / "librdkafka.so.1").symlink_to(bundled)
+        return str(directory)
+    return ""
+
+
+@pytest.fixture(scope="module", params=LIBRARIES)
+def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment in which kcat runs with a librdkafka, which is the one that was meant."""
+    path = library_path(request.param, tmp_path_factory.mktemp("librdkafka"))
+    environment = os.environ | {"KCAT_CONFIG": "/dev/null", "LD_LIBRARY_PATH": path}
+    printed = subprocess.run(["kcat", "-V"], env=environment, capture_output=True, text=True, check=True).stdout
+    (version,) = re.findall(r"librdkafka (\d+\.\d+\.\d+)", printed)
+    assert {"1.8.2": version == "1.8.2", "newest": version == confluent_kafka.libversion()[0]}.get(request.param, True)
+    return environment
 
 
 @pytest.fixture
-def kcat(broker: BrokerProcess, monkeypatch: pytest.MonkeyPatch) -> Kcat:
+def kcat(broker: BrokerProcess, environment: dict[str, str]) -> Kcat:
     """Runs kcat against the broker and returns what it prints; its exit code must be 0."""
-    monkeypatch.setenv("KCAT_CONFIG", "/dev/null")
 
     def run(*arguments: str, stdin: str = "") -> str:
         command = ["kcat", "-b", broker.address, *arguments]
-        done = subprocess.run(command, input=stdin.encode(), capture_output=True, timeout=DEADLINE_S, check=False)
+        done = subprocess.run(
+            command, input=stdin.encode(), env=environment, capture_output=True, timeout=DEADLINE_S, check=False
+        )
         assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stderr.decode()}"
         return done.stdout.decode()
 
@@ -118,3 +151,40 @@ def test_a_file_becomes_one_message(kcat: Kcat, topic: str, tmp_path_factory: py
     file.write_bytes(bytes(range(32, 127)) * 6_300)
     kcat("-P", "-t", topic, str(file))
     assert kcat("-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", "%s") == file.read_bytes().decode()
+
+
+def test_large_messages(kcat: Kcat, broker: BrokerProcess, topic: str, tmp_path: Path) -> None:
+    """A message of 10 MB on a topic that takes it, and a small one behind it."""
+    create_topic(broker.address, topic, max_message_bytes="11000000")
+    file = tmp_path / "payload"
+    file.write_bytes(random.Random(6).randbytes(LARGE_VALUE_BYTES // 2).hex().encode())
+    kcat("-P", "-t", topic, "-X", "message.max.bytes=11000000", str(file))
+    kcat("-P", "-t", topic, stdin="small\n")
+    limits = ["-X", "fetch.message.max.bytes=12000000", "-X", "receive.message.max.bytes=60000000"]
+    got = kcat("-C", "-t", topic, "-o", "beginning", "-e", "-q", *limits, "-f", "%o %S %s\\n")
+    assert got == f"0 {LARGE_VALUE_BYTES} {file.read_text()}\n1 5 small\n"
+
+
+def test_a_thousand_partitions(kcat: Kcat, broker: BrokerProcess, topic: str) -> None:
+    """Lines are spread over a thousand partitions and all are read, each partition in order."""
+    create_topic(broker.address, topic, partitions=1_000)
+    (listed,) = json.loads(kcat("-L", "-J", "-t", topic))["topics"]
+    assert sorted(each["partition"] for each in listed["partitions"]) == list(range(1_000))
+    wait_for_partitions(broker.address, topic, 1_000)
+    kcat("-P", "-t", topic, "-K", ":", stdin="".join(f"key {number}:{number}\n" for number in range(5_000)))
+    for partition in ("0", "999"):
+        kcat("-P", "-t", topic, "-p", partition, stdin="named\n")
+    # Not from "beginning": librdkafka 1.8.2 mostly hangs when it asks for so many of them, with Apache Kafka too.
+    lines = kcat("-C", "-t", topic, "-o", "0", "-e", "-q", "-f", "%p %o %s\\n").splitlines()
+    got = [(int(partition), int(offset), value) for partition, offset, value in (line.split() for line in lines)]
+    assert sorted(value for *_, value in got) == sorted([*map(str, range(5_000)), "named", "named"])
+    by_partition: dict[int, list[tuple[int, str]]] = {}
+    for partition, offset, value in got:
+        by_partition.setdefault(partition, []).append((offset, value))
+    assert len(by_partition) > 900
+    for partition, own in by_partition.items():
+        assert [offset for offset, _ in own] == list(range(len(own)))
+        numbers = [int(value) for _, value in own if value != "named"]
+        assert numbers == sorted(numbers)
+        assert (own[-1][1] == "named") == (partition in (0, 999))
+    delete_topic(broker.address, topic)
