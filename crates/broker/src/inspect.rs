@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use wiber_controller::{ClusterImage, Recovered};
-use wiber_model::batch::{HEADER_BYTES, LOG_OVERHEAD_BYTES};
 use wiber_model::{Batch, BatchError, Lsn, Offset, PartitionId};
 use wiber_storage::checkpoint::CheckpointError;
 use wiber_storage::frame::FrameKind;
@@ -380,7 +379,7 @@ impl Inspection<'_> {
                 .disk
                 .perform(read)
                 .map_err(|error| (file, position, read_error(&error)))?;
-            let short = piece.len() < wanted;
+            let nothing_more = piece.len() < wanted || position + wanted as u64 == segment.bytes;
             let begin = position;
             loop {
                 let batch = match Batch::split_from(&mut piece) {
@@ -411,9 +410,7 @@ impl Inspection<'_> {
                 self.summary.batches += 1;
                 self.summary.bytes_read += batch.size_bytes() as u64;
             }
-            let stuck = position == begin
-                && (short || len <= PIECE_BYTES.max(HEADER_BYTES + LOG_OVERHEAD_BYTES));
-            if stuck {
+            if position == begin && nothing_more {
                 let what = format!(
                     "the segment ends in the middle of a batch, and should have {} bytes",
                     segment.bytes

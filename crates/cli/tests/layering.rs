@@ -44,6 +44,10 @@ const RULES: &[Rule] = &[
     outside("cli", &["client", "server", "protocol", "model", "stream"]),
     outside("bench", &["protocol", "model"]),
     outside("sim", &["broker", "storage", "protocol", "model"]),
+    outside(
+        "fuzz",
+        &["broker", "storage", "controller", "protocol", "model"],
+    ),
 ];
 
 /// What no crate of the core may depend on: runtimes, sockets and files, threads, clocks, and randomness of the system's.

@@ -57,10 +57,10 @@ impl Offset {
     /// The first offset of a partition.
     pub const ZERO: Offset = Offset(0);
 
-    /// The offset `records` further on.
+    /// The offset `records` further on. Where damaged bytes claim offsets at the end of all, it stays there.
     #[must_use]
     pub fn plus(self, records: i64) -> Offset {
-        Offset(self.0 + records)
+        Offset(self.0.saturating_add(records))
     }
 }
 

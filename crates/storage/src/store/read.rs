@@ -130,7 +130,11 @@ pub(super) struct PendingRead {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     Index,
-    Data { place: BatchPlace },
+    /// So many bytes were asked for at `place`.
+    Data {
+        place: BatchPlace,
+        asked: usize,
+    },
 }
 
 /// What a stretch of a segment held.
@@ -287,12 +291,13 @@ impl Store {
         len: usize,
         fx: &mut Vec<StoreEffect>,
     ) {
-        read.stage = Stage::Data { place };
         let left = read.segment.bytes.saturating_sub(place.position);
+        let asked = (len as u64).min(left) as usize;
+        read.stage = Stage::Data { place, asked };
         let op = DiskOp::Read {
             file: FileId::Segment(read.segment.id),
             at: place.position,
-            len: (len as u64).min(left) as usize,
+            len: asked,
         };
         self.operate(Purpose::Read(read), op, fx);
     }
@@ -331,7 +336,10 @@ impl Store {
                 self.indexes.insert(read.segment.id, entries);
                 self.read_data(read, place, wanted_bytes(read.want), fx);
             }
-            Stage::Data { place } => self.data_read(read, place, bytes, fx),
+            Stage::Data { place, asked } => {
+                let is_short = bytes.len() < asked;
+                self.data_read(read, place, bytes, is_short, fx);
+            }
         }
     }
 
@@ -340,9 +348,10 @@ impl Store {
         read: PendingRead,
         place: BatchPlace,
         bytes: Bytes,
+        is_short: bool,
         fx: &mut Vec<StoreEffect>,
     ) {
-        let result = match self.look_through(&read, place, bytes) {
+        let result = match self.look_through(&read, place, bytes, is_short) {
             Ok(Scan::More { place: next, len }) if next.position < read.segment.bytes => {
                 self.read_data(read, next, len.max(wanted_bytes(read.want)), fx);
                 return;
@@ -372,12 +381,13 @@ impl Store {
         });
     }
 
-    /// Looks through the bytes of a segment from `place` on.
+    /// Looks through the bytes of a segment from `place` on; with `is_short`, the file has no more.
     fn look_through(
         &self,
         read: &PendingRead,
         place: BatchPlace,
         bytes: Bytes,
+        is_short: bool,
     ) -> Result<Scan, ReadError> {
         let log = self
             .logs
@@ -404,7 +414,7 @@ impl Store {
                 let problem = format!("a batch of {len} bytes cannot be here");
                 return Err(corrupt(next.position, problem));
             }
-            if next.position == place.position && *len == HEADER_BYTES {
+            if is_short || next.position == place.position && *len == HEADER_BYTES {
                 let problem = "the file ends in the middle of a batch".to_owned();
                 return Err(corrupt(next.position, problem));
             }
