@@ -210,7 +210,7 @@ impl BrokerInMemory {
                 self.wake_at.insert(from, time);
             }
             Effect::Fatal(reason) => self.fatal = Some(reason),
-            Effect::Ready | Effect::Stopped => {}
+            Effect::Ready | Effect::Stopped | Effect::Admit(_) => {}
         }
     }
 }
