@@ -199,3 +199,15 @@ def test_a_topic_that_is_deleted_ends_it(cli: Cli, ten: str) -> None:
     cli("topic", "delete", ten, "--yes")
     assert follower.wait(DEADLINE_S) == 1
     assert f"there is no topic '{ten}'" in follower.stderr.read().decode()
+
+
+def test_little_patience_is_enough(cli: Cli, ten: str) -> None:
+    """A time limit that is shorter than a broker's long poll."""
+    assert cli("consume", ten, "--history", 1, "--exit", "--timeout", "300ms").out == "9\n"
+    follower = cli.start("consume", ten, "--history", 1, "--timeout", "300ms")
+    assert follower.stdout.readline() == b"9\n"
+    cli("produce", ten, "ten")
+    assert follower.stdout.readline() == b"ten\n"
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(DEADLINE_S) == 0
+    assert follower.stderr.read() == b""

@@ -1,6 +1,9 @@
 """`wiber produce`: what was sent arrives, and what was not is told."""
 
 import json
+import signal
+import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -184,7 +187,7 @@ def test_a_broker_that_goes_and_comes_back_costs_nothing(start_broker: StartBrok
     broker = start_broker(listen=f"127.0.0.1:{restart_port()}")
     cli = Cli(broker.address)
     cli("topic", "create", "t", "--partitions", 2)
-    producer = cli.start("produce", "t", "-o", "json", stdin=-1)
+    producer = cli.start("produce", "t", "-o", "json", stdin=subprocess.PIPE)
     lines = [f"{number}\n".encode() for number in range(60_000)]
     producer.stdin.writelines(lines[:20_000])
     producer.stdin.flush()
@@ -207,7 +210,7 @@ def test_a_broker_that_stays_away_ends_it(start_broker: StartBroker) -> None:
     broker = start_broker()
     cli = Cli(broker.address)
     cli("topic", "create", "t")
-    producer = cli.start("produce", "t", "--timeout", "1s", stdin=-1)
+    producer = cli.start("produce", "t", "--timeout", "1s", stdin=subprocess.PIPE)
     producer.stdin.write(b"first\n")
     producer.stdin.flush()
     follow = cli("consume", "t", "--from-beginning", "-n", 1)
@@ -217,3 +220,37 @@ def test_a_broker_that_stays_away_ends_it(start_broker: StartBroker) -> None:
     assert (producer.returncode, out) == (1, b"")
     assert "line 2 for partition 0: not delivered within 1 s" in err.decode()
     assert "1 record not delivered, 1 delivered to t" in err.decode()
+
+
+def test_an_interruption_delivers_what_was_taken(cli: Cli, topic: str) -> None:
+    """And says how much that was."""
+    cli("topic", "create", topic)
+    producer = cli.start("produce", topic, stdin=subprocess.PIPE)
+    producer.stdin.write(b"first\n")
+    producer.stdin.flush()
+    assert cli("consume", topic, "--from-beginning", "-n", 1).out == "first\n"
+    producer.send_signal(signal.SIGINT)
+    assert producer.wait(DEADLINE_S) == 1
+    assert producer.stdout.read() == b""
+    assert producer.stderr.read() == b"wiber: interrupted; 1 record delivered before\n"
+
+
+def test_a_second_interruption_ends_it_at_once(start_broker: StartBroker) -> None:
+    """Where the broker is away, and the first one would wait for it."""
+    broker = start_broker()
+    cli = Cli(broker.address)
+    cli("topic", "create", "t")
+    producer = cli.start("produce", "t", "--timeout", "50s", stdin=subprocess.PIPE)
+    producer.stdin.write(b"first\n")
+    producer.stdin.flush()
+    assert cli("consume", "t", "--from-beginning", "-n", 1).out == "first\n"
+    broker.kill()
+    producer.stdin.write(b"second\n")
+    producer.stdin.flush()
+    end = time.monotonic() + DEADLINE_S
+    while producer.poll() is None:
+        assert time.monotonic() < end
+        producer.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    assert producer.returncode == 1
+    assert b"interrupted" in producer.stderr.read()

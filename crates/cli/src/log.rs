@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use wiber_server::disk::DataDirectory;
 use wiber_server::inspect::{self, Depth, Found, Summary};
+
+use crate::failure::say;
+use crate::output::Format;
 
 /// How often progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -24,16 +27,16 @@ pub enum Command {
         #[arg(long)]
         batches: bool,
         /// How to print.
-        #[arg(long, value_enum, default_value_t = Output::Text)]
-        output: Output,
+        #[arg(short, long, value_enum, default_value_t = Format::Text)]
+        output: Format,
     },
     /// Reads all of it and checks every checksum, offset and index entry. Exit code 1 if something is wrong.
     Verify {
         #[command(flatten)]
         place: Place,
         /// How to print.
-        #[arg(long, value_enum, default_value_t = Output::Text)]
-        output: Output,
+        #[arg(short, long, value_enum, default_value_t = Format::Text)]
+        output: Format,
     },
 }
 
@@ -48,15 +51,6 @@ pub struct Place {
         default_value = "./wiber-data"
     )]
     data_dir: PathBuf,
-}
-
-/// How to print.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Runs the command.
@@ -98,11 +92,11 @@ pub fn run(command: &Command) -> ExitCode {
         (Ok(summary), Ok(())) if summary.problems.is_empty() => ExitCode::SUCCESS,
         (Ok(_), Ok(())) => ExitCode::FAILURE,
         (Err(reason), _) => {
-            eprintln!("wiber: {reason}");
+            say(&reason);
             ExitCode::FAILURE
         }
         (_, Err(error)) => {
-            eprintln!("wiber: cannot write the output: {error}");
+            say(&format!("cannot write the output: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -126,10 +120,10 @@ fn look(
     summary.map_err(|error| format!("{path}: {error}"))
 }
 
-fn print(out: &mut impl Write, found: &Found<'_>, output: Output) -> io::Result<()> {
+fn print(out: &mut impl Write, found: &Found<'_>, output: Format) -> io::Result<()> {
     match output {
-        Output::Text => writeln!(out, "{}", text(found)),
-        Output::Json => writeln!(out, "{}", as_json(found)),
+        Format::Text => writeln!(out, "{}", text(found)),
+        Format::Json => writeln!(out, "{}", as_json(found)),
     }
 }
 
@@ -246,9 +240,9 @@ fn as_json(found: &Found<'_>) -> Value {
     }
 }
 
-fn summarize(out: &mut impl Write, summary: &Summary, output: Output) -> io::Result<()> {
+fn summarize(out: &mut impl Write, summary: &Summary, output: Format) -> io::Result<()> {
     match output {
-        Output::Text => writeln!(
+        Format::Text => writeln!(
             out,
             "{} logs, {} segments, {} batches, {:.1} MB read; {} groups with {} frames in the write-ahead log; {}",
             summary.logs,
@@ -263,7 +257,7 @@ fn summarize(out: &mut impl Write, summary: &Summary, output: Output) -> io::Res
                 problems => format!("{problems} problems"),
             }
         ),
-        Output::Json => {
+        Format::Json => {
             let value = json!({
                 "found": "summary", "logs": summary.logs, "segments": summary.segments, "batches": summary.batches,
                 "bytes_read": summary.bytes_read, "groups": summary.groups, "frames": summary.frames,
@@ -301,7 +295,7 @@ impl Progress {
                 .is_none_or(|shown| shown.elapsed() > PROGRESS_INTERVAL)
         {
             self.shown = Some(Instant::now());
-            eprint!("\r{:.1} MB read ", self.bytes as f64 / 1e6);
+            let _ = write!(io::stderr(), "\r{:.1} MB read ", self.bytes as f64 / 1e6);
         }
     }
 }
@@ -309,7 +303,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown.is_some() {
-            eprint!("\r\x1b[K");
+            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }

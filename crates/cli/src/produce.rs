@@ -18,7 +18,7 @@ use wiber_protocol::Str;
 
 use crate::connect::{self, Connect};
 use crate::failure::{Failure, say};
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, counted};
 use crate::record_json;
 use input::{Block, Input};
 use tally::Tally;
@@ -63,7 +63,7 @@ pub struct Arguments {
     #[arg(short = 'z', long, value_name = "CODEC", default_value = "none")]
     compression: CompressionName,
     /// Whether a record is stored once however often it must be sent [default: true with --acks all].
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     idempotent: Option<bool>,
     /// What a line is: a value, or an object with key, value, headers, partition and timestamp as `wiber consume` prints it.
     #[arg(short, long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "text|json")]
@@ -133,19 +133,28 @@ async fn produce(arguments: Arguments) -> Result<(), Failure> {
         tally,
         interactive,
     };
-    let interrupted = match arguments.value {
+    let outcome = match arguments.value {
         Some(value) => {
-            run.single(Bytes::from(value)).await;
-            false
+            run.take(Bytes::from(value), 1).await;
+            Ok(())
         }
-        None => run.lines().await?,
+        None => tokio::select! {
+            outcome = run.lines() => outcome,
+            // Who types has come to an end.
+            _ = tokio::signal::ctrl_c() => if interactive { Ok(()) } else { Err("interrupted".to_owned()) },
+        },
     };
-    let tally = run.finish().await;
-    if interrupted && !interactive {
-        say(&format!(
-            "interrupted; {} records were delivered",
-            tally.delivered()
-        ));
+    // What was taken is delivered, however the input ended.
+    let tally = tokio::select! {
+        tally = run.finish() => tally,
+        _ = tokio::signal::ctrl_c() => {
+            say("interrupted; nobody waits for what was not delivered yet");
+            return Err(Failure::Told);
+        }
+    };
+    if let Err(problem) = outcome {
+        let delivered = counted(tally.delivered(), "record");
+        say(&format!("{problem}; {delivered} delivered before"));
         return Err(Failure::Told);
     }
     tally.report(arguments.output)
@@ -250,18 +259,12 @@ struct Run {
 }
 
 impl Run {
-    async fn single(&mut self, value: Bytes) {
-        self.take(value, 1).await;
-    }
-
-    /// Sends lines until there are none any more; true if the user interrupted it.
-    async fn lines(&mut self) -> Result<bool, Failure> {
+    /// Sends lines until there are none any more. May be dropped: then those that wait for room are lost.
+    async fn lines(&mut self) -> Result<(), String> {
         if self.interactive {
             self.tally.welcome();
         }
         let mut input = Input::start(self.interactive);
-        let interrupted = tokio::signal::ctrl_c();
-        tokio::pin!(interrupted);
         loop {
             // What was read already is gathered; only when there is nothing more, batches leave before they are full.
             let block = match input.ready() {
@@ -272,7 +275,6 @@ impl Run {
                     loop {
                         tokio::select! {
                             biased;
-                            _ = &mut interrupted => return Ok(true),
                             Some(delivery) = self.delivered.recv() => self.tally.count(delivery),
                             block = input.next() => break block,
                         }
@@ -282,14 +284,16 @@ impl Run {
             while let Ok(delivery) = self.delivered.try_recv() {
                 self.tally.count(delivery);
             }
+            let Some(block) = block else {
+                return Ok(());
+            };
             if self.tally.is_hopeless() {
                 self.tally.stopped();
-                return Ok(false);
+                return Ok(());
             }
             match block {
-                None => return Ok(false),
-                Some(Ok(block)) => self.take_block(block).await,
-                Some(Err(problem)) => return Err(Failure::Failed(problem)),
+                Ok(block) => self.take_block(block).await,
+                Err(problem) => return Err(problem),
             }
         }
     }

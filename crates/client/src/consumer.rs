@@ -24,7 +24,7 @@ use crate::cluster::{Cluster, RETRY_PAUSE, longer};
 use crate::error::ClientError;
 use crate::offsets::{EARLIEST, LATEST};
 
-/// How long a broker waits for new records before it answers that there are none, in milliseconds.
+/// How long a broker waits for new records before it answers that there are none, in milliseconds; less for a client that is less patient.
 const WAIT_MS: i32 = 500;
 /// The most that one answer holds, in bytes; a single batch may be larger.
 const FETCH_BYTES: i32 = 16 << 20;
@@ -209,9 +209,11 @@ impl Consumer {
                 ..Default::default()
             });
         }
+        let patience = self.cluster.options().answer_within;
+        let patience_ms = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
         for (broker, partitions) in by_leader {
             let request = FetchRequest {
-                max_wait_ms: WAIT_MS,
+                max_wait_ms: WAIT_MS.min(patience_ms / 2),
                 min_bytes: 1,
                 max_bytes: FETCH_BYTES,
                 topics: vec![FetchTopic {
@@ -416,5 +418,106 @@ fn unreadable(partition: i32, offset: i64, problem: &dyn std::fmt::Display) -> C
         partition,
         offset,
         problem: problem.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wiber_compression::compress;
+    use wiber_model::batch::BatchBuilder;
+    use wiber_model::{LeaderEpoch, Offset, TimestampMs};
+
+    /// A batch of values from `base` on, a millisecond apart.
+    fn batch(base: i64, values: &[&str], compression: Compression) -> Batch {
+        let mut builder = BatchBuilder::new(TimestampMs(1000));
+        for (value, ms) in values.iter().zip(1000..) {
+            let headers = [("h", None), ("h", Some(&b"2"[..]))];
+            builder.push(TimestampMs(ms), None, Some(value.as_bytes()), &headers);
+        }
+        let payload = compress(compression, builder.payload());
+        builder
+            .build_with(compression, &payload)
+            .placed(Offset(base), LeaderEpoch(0))
+    }
+
+    fn bytes(batches: &[Batch]) -> Vec<u8> {
+        batches.iter().flat_map(|it| it.bytes().to_vec()).collect()
+    }
+
+    fn values(records: &[ReceivedRecord]) -> Vec<(i64, String)> {
+        let value = |it: &ReceivedRecord| it.value.as_deref().unwrap_or_default().to_vec();
+        let text = |it| String::from_utf8(value(it)).expect("UTF-8");
+        records.iter().map(|it| (it.offset, text(it))).collect()
+    }
+
+    fn told(expected: &[(i64, &str)]) -> Vec<(i64, String)> {
+        let owned = |(offset, value): &(i64, &str)| (*offset, (*value).to_owned());
+        expected.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn records_before_the_offset_are_left_out() {
+        for compression in [
+            Compression::None,
+            Compression::Gzip,
+            Compression::Snappy,
+            Compression::Lz4,
+            Compression::Zstd,
+        ] {
+            let answer = bytes(&[
+                batch(10, &["a", "b"], compression),
+                batch(12, &["c"], compression),
+            ]);
+            let (records, next) = read_records(3, 11, answer.into()).expect("sound");
+            assert_eq!(values(&records), told(&[(11, "b"), (12, "c")]));
+            assert_eq!(next, 13);
+            let first = &records[0];
+            assert_eq!((first.partition, first.timestamp_ms), (3, 1001));
+            let headers: Vec<_> = first
+                .headers
+                .iter()
+                .map(|(_, value)| value.as_deref())
+                .collect();
+            assert_eq!(headers, [None, Some(&b"2"[..])]);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_cut_off_is_read_next_time() {
+        let whole = batch(0, &["a"], Compression::None);
+        let answer = bytes(&[whole.clone(), batch(1, &["b"], Compression::None)]);
+        for end in whole.size_bytes()..answer.len() {
+            let cut = Bytes::copy_from_slice(&answer[..end]);
+            let (records, next) = read_records(0, 0, cut).expect("sound so far");
+            assert_eq!((values(&records), next), (told(&[(0, "a")]), 1));
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_told_with_its_place() {
+        let answer = bytes(&[batch(7, &["a", "b"], Compression::None)]);
+        for at in wiber_model::batch::CRC_START..answer.len() {
+            let mut damaged = answer.clone();
+            damaged[at] ^= 1;
+            match read_records(2, 7, damaged.into()) {
+                Err(ClientError::Records {
+                    partition: 2,
+                    offset: 7,
+                    ..
+                }) => {}
+                other => panic!("byte {at}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn control_records_are_passed_over() {
+        let mut marker = BatchBuilder::new(TimestampMs(0)).control();
+        marker.push(TimestampMs(0), Some(&[0, 0, 0, 1]), Some(&[0; 6]), &[]);
+        let marker = marker.build().placed(Offset(1), LeaderEpoch(0));
+        let answer = bytes(&[batch(0, &["a"], Compression::None), marker]);
+        let (records, next) = read_records(0, 0, answer.into()).expect("sound");
+        assert_eq!((values(&records), next), (told(&[(0, "a")]), 2));
     }
 }

@@ -204,3 +204,48 @@ fn refusal(code: i16, message: Option<&str>) -> String {
         _ => name,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: ErrorCode) -> ClientError {
+        ClientError::Refused {
+            code: code.code(),
+            message: None,
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_told_from_what_will_not() {
+        for code in [
+            ErrorCode::NotLeaderOrFollower,
+            ErrorCode::LeaderNotAvailable,
+            ErrorCode::NotEnoughReplicas,
+        ] {
+            assert!(refused(code).is_passing(), "{code}");
+        }
+        for code in [
+            ErrorCode::MessageTooLarge,
+            ErrorCode::TopicAlreadyExists,
+            ErrorCode::OutOfOrderSequenceNumber,
+            ErrorCode::TopicAuthorizationFailed,
+        ] {
+            assert!(!refused(code).is_passing(), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_has_the_brokers_words_and_its_code() {
+        let with = |message: Option<&str>| ClientError::check(36, message).expect_err("an error");
+        assert_eq!(
+            with(Some("Topic 'a' already exists.")).to_string(),
+            "Topic 'a' already exists (TOPIC_ALREADY_EXISTS)"
+        );
+        assert_eq!(with(None).to_string(), "TOPIC_ALREADY_EXISTS");
+        assert_eq!(with(Some("")).to_string(), "TOPIC_ALREADY_EXISTS");
+        let unknown = ClientError::check(9999, None).expect_err("an error");
+        assert_eq!(unknown.to_string(), "error 9999");
+        assert_eq!(ClientError::check(0, Some("fine")), Ok(()));
+    }
+}

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use wiber_server::broker_config::{NodeConfig, Origin};
 
-use crate::log::Output;
+use crate::output::Format;
 use crate::settings::Sources;
 
 /// What stands for a value that is not shown.
@@ -21,21 +21,21 @@ pub struct Arguments {
     #[command(flatten)]
     sources: Sources,
     /// How to print.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
 }
 
 /// Checks and prints.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let found = arguments.sources.read();
     let printed = match arguments.output {
-        Output::Text => print(&found),
-        Output::Json => writeln!(io::stdout(), "{}", as_json(&found)),
+        Format::Text => print(&found),
+        Format::Json => writeln!(io::stdout(), "{}", as_json(&found)),
     };
     match (found, printed) {
         // Whoever read the output has seen enough.
         (Ok(_), Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("wiber: cannot write the output: {error}");
+            crate::failure::say(&format!("cannot write the output: {error}"));
             ExitCode::FAILURE
         }
         (Ok(_), _) => ExitCode::SUCCESS,
