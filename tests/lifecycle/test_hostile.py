@@ -1,6 +1,7 @@
 """Bytes that no client should send: they cost their own connection, never another client's, nor the broker's memory."""
 
 import random
+import resource
 import socket
 import struct
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, To
 
 from broker_process import BrokerProcess, is_reference, wait_until
 from clients.librdkafka import create_topic
+from conftest import StartBroker
+from protocol.records import altered, batch
 from wire import API_VERSIONS, FETCH, Connection, WireError
 
 PRODUCE = 0
@@ -20,6 +23,9 @@ METADATA = 3
 REQUEST_MAX_BYTES = 100 << 20
 """Kafka's default socket.request.max.bytes."""
 MEMORY_GROWTH_MAX_BYTES = 64 << 20
+CONNECTIONS = 10_000
+CONNECTION_BYTES_MAX = 8 << 10
+"""What an idle connection may cost the broker."""
 UNSUPPORTED_VERSION = 35
 DEADLINE_S = 20.0
 
@@ -119,6 +125,44 @@ def test_garbage_closes_its_connection(bystander: Bystander, kind: str) -> None:
         assert bystander.memory_bytes() - before < MEMORY_GROWTH_MAX_BYTES
 
 
+REASONS = {
+    "zero bytes": "the request header cannot be read",
+    "http": "socket.request.max.bytes",
+    "tls": "socket.request.max.bytes",
+    "negative length": "socket.request.max.bytes",
+    "one byte more than the limit": "socket.request.max.bytes",
+    "the largest length": "socket.request.max.bytes",
+    "an empty frame": "the request header cannot be read",
+    "unknown API": "32000",
+    "unsupported version": "RequestHeader",
+    "a client id beyond the frame": "client_id",
+    "an array of two billion": "topics",
+    "a string beyond the frame": "name",
+    "a compact array of four billion": "topics",
+}
+
+
+@pytest.mark.wiber_only("Kafka's log has other lines")
+@pytest.mark.parametrize("kind", REASONS)
+def test_the_log_names_the_offender_and_the_reason(broker: BrokerProcess, kind: str) -> None:
+    """One line: whose connection was closed, and why."""
+    with Connection(broker.address, DEADLINE_S) as connection:
+        host, port = connection.socket.getsockname()
+        with suppress(OSError):
+            connection.socket.sendall(GARBAGE[kind])
+            connection.socket.shutdown(socket.SHUT_WR)
+        assert is_closed(connection)
+
+    def lines() -> list[str]:
+        return [
+            line for line in broker.log().splitlines() if "closed a connection" in line and f"{host}:{port}" in line
+        ]
+
+    wait_until(lines, DEADLINE_S, "the log names the connection")
+    (line,) = lines()
+    assert REASONS[kind] in line
+
+
 @pytest.mark.parametrize(
     "kind", ["negative length", "one byte more than the limit", "the largest length", "unknown API", "http", "tls"]
 )
@@ -167,12 +211,110 @@ def test_resets_in_the_middle(bystander: Bystander) -> None:
     bystander.check()
 
 
-def test_many_connections(bystander: Bystander) -> None:
-    """500 idle connections, and one that is still served."""
-    with ExitStack() as open_connections:
-        connections = [open_connections.enter_context(Connection(bystander.broker.address)) for _ in range(500)]
+@pytest.mark.wiber_only("the broker gets a setting, and Kafka's memory is the virtual machine's")
+def test_ten_thousand_connections(start_broker: StartBroker, topic: str) -> None:
+    """Ten thousand clients that were served once stay connected: others are served on, and memory is in proportion."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        broker = start_broker(arguments=["--set", f"max.connections={CONNECTIONS + 100}"])
+        bystander = Bystander(broker, topic)
+        before = bystander.memory_bytes()
+        with ExitStack() as open_connections:
+            for number in range(CONNECTIONS):
+                connection = open_connections.enter_context(Connection(broker.address, DEADLINE_S))
+                assert connection.api_versions()
+                if number % 1000 == 0:
+                    bystander.check()
+            assert bystander.memory_bytes() - before < CONNECTIONS * CONNECTION_BYTES_MAX
+            bystander.check()
+            assert connection.api_versions()
         bystander.check()
-        assert connections[-1].api_versions()
+        bystander.consumer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def zstd_bomb(unfolded_bytes: int) -> bytes:
+    """A zstd frame of one record whose value is all zeros: four bytes of it unfold to 128 KiB."""
+    block_bytes = 128 << 10
+    value_bytes = unfolded_bytes - 64
+    body = bytes([0, 0, 0, 1]) + _varint(value_bytes)  # Attributes, both deltas, no key, the value's length.
+    head = _varint(len(body) + value_bytes + 1) + body
+    blocks = struct.pack("<I", len(head) << 3)[:3] + head
+    run = struct.pack("<I", block_bytes << 3 | 1 << 1)[:3] + b"\0"
+    blocks += run * (unfolded_bytes // block_bytes) + struct.pack("<I", 1)[:3]
+    return bytes.fromhex("28b52ffd0038") + blocks
+
+
+def _varint(value: int) -> bytes:
+    """As Kafka writes a length that is not negative: zigzag."""
+    value, encoded = value << 1, b""
+    while value >= 0x80:
+        encoded += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return encoded + bytes([value])
+
+
+@pytest.mark.wiber_only("Kafka unfolds them all")
+def test_decompression_bombs(bystander: Bystander) -> None:
+    """Batches of 40 KB that unfold to more than a gigabyte are refused, in little memory, while others are served."""
+    bomb = altered(batch(b"bomb"), payload=zstd_bomb(1200 << 20), attributes=4)
+    assert len(bomb) < 50_000
+    name = bystander.topic.encode()
+    body = struct.pack(">hhi", -1, -1, 30_000) + struct.pack(">ih", 1, len(name)) + name
+    body += struct.pack(">iii", 1, 0, len(bomb)) + bomb
+    before = bystander.memory_bytes()
+    with ExitStack() as open_connections:
+        connections = [open_connections.enter_context(Connection(bystander.broker.address, 60)) for _ in range(8)]
+        for connection in connections:
+            connection.socket.sendall(connection.frame(PRODUCE, 7, body))
+        for _ in range(5):
+            bystander.check()
+        assert bystander.memory_bytes() - before < MEMORY_GROWTH_MAX_BYTES
+        for connection in connections:
+            _, answer = connection.response()
+            (error_code,) = struct.unpack_from(">h", answer, 4 + 2 + len(name) + 4 + 4)
+            assert error_code != 0
+    bystander.check()
+
+
+LIES = {
+    "one record more than there are": ("record_count", 4),
+    "one record fewer": ("record_count", 2),
+    "two billion records": ("record_count", 2**31 - 1),
+    "no record": ("record_count", 0),
+    "a negative count": ("record_count", -3),
+    "a last offset beyond the records": ("last_offset_delta", 1_000),
+    "a last offset of all": ("last_offset_delta", 2**31 - 1),
+    "a negative last offset": ("last_offset_delta", -1),
+    "a compression that is none": ("attributes", 7),
+    "a control batch": ("attributes", 32),
+    "format 0": ("magic", 0),
+    "format 9": ("magic", 9),
+    "a length of nothing": ("length", 0),
+    "a negative length": ("length", -1),
+    "a length beyond the request": ("length", 1 << 20),
+    "a wrong checksum": ("crc", 0x12345678),
+}
+
+
+@pytest.mark.parametrize("kind", LIES)
+def test_lying_batch_headers(bystander: Bystander, kind: str) -> None:
+    """A batch whose header lies is refused or ends its connection, and nothing of it is stored."""
+    field, value = LIES[kind]
+    lie = altered(batch(b"one", b"two", b"three"), **{field: value})
+    name = bystander.topic.encode()
+    body = struct.pack(">hhi", -1, -1, 5_000) + struct.pack(">ih", 1, len(name)) + name
+    body += struct.pack(">iii", 1, 0, len(lie)) + lie
+    with Connection(bystander.broker.address, DEADLINE_S) as connection:
+        connection.socket.sendall(connection.frame(PRODUCE, 7, body))
+        with suppress(WireError, ConnectionError):
+            _, answer = connection.response()
+            (error_code,) = struct.unpack_from(">h", answer, 4 + 2 + len(name) + 4 + 4)
+            assert error_code != 0
+    # The bystander reads what it wrote itself, and nothing else.
+    bystander.check()
 
 
 def test_unsupported_version_of_api_versions(broker: BrokerProcess) -> None:

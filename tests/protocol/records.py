@@ -77,6 +77,31 @@ def batch(
     return struct.pack(">qi", 0, len(rest)) + rest
 
 
+_FIELDS = {
+    "length": (8, ">i"),
+    "magic": (16, ">b"),
+    "crc": (17, ">I"),
+    "attributes": (21, ">h"),
+    "last_offset_delta": (23, ">i"),
+    "record_count": (57, ">i"),
+}
+_CRC_FROM = 21
+_HEADER_BYTES = 61
+
+
+def altered(data: bytes, payload: bytes | None = None, **fields: int) -> bytes:
+    """A batch with other records, as they stand, or other header fields; length and checksum fit unless given."""
+    new = bytearray(data[:_HEADER_BYTES] + (data[_HEADER_BYTES:] if payload is None else payload))
+    for last in (False, True):
+        for name, value in fields.items():
+            if (name in ("length", "magic", "crc")) == last:
+                struct.pack_into(_FIELDS[name][1], new, _FIELDS[name][0], value)
+        if not last:
+            struct.pack_into(">i", new, 8, len(new) - 12)
+            struct.pack_into(">I", new, 17, crc32c(bytes(new[_CRC_FROM:])))
+    return bytes(new)
+
+
 def _read_signed(reader: Reader) -> int:
     value = reader.varint()
     return value >> 1 ^ -(value & 1)
