@@ -101,12 +101,18 @@ class Cli:
 class Terminal:
     """A command on a pseudo-terminal."""
 
-    def __init__(self, cli: Cli, *arguments: object) -> None:
-        """Starts it with all three streams on the terminal."""
+    def __init__(self, cli: Cli, *arguments: object, **streams: object) -> None:
+        """Starts it with all three streams on the terminal, or as `streams` says."""
         self.seen = ""
         self._master, slave = pty.openpty()
-        self.process = cli.start(*arguments, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        self.process = cli.start(*arguments, **{"stdin": slave, "stdout": slave, "stderr": slave, **streams})
         os.close(slave)
+
+    def shows(self, text: str) -> bool:
+        """Whether `text` is on the terminal by now."""
+        while select.select([self._master], [], [], 0)[0]:
+            self.seen += os.read(self._master, 65536).decode(errors="replace")
+        return text in self.seen
 
     def read_until(self, text: str) -> str:
         """Waits until the terminal shows `text` behind what was waited for before; what it showed up to its end."""
@@ -153,8 +159,8 @@ def terminal(cli: Cli) -> Iterator[Callable[..., Terminal]]:
     """Starts commands on terminals, and ends them after the test."""
     terminals: list[Terminal] = []
 
-    def start(*arguments: object) -> Terminal:
-        terminals.append(Terminal(cli, *arguments))
+    def start(*arguments: object, **streams: object) -> Terminal:
+        terminals.append(Terminal(cli, *arguments, **streams))
         return terminals[-1]
 
     yield start

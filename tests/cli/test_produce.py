@@ -254,3 +254,18 @@ def test_a_second_interruption_ends_it_at_once(start_broker: StartBroker) -> Non
         time.sleep(0.05)
     assert producer.returncode == 1
     assert b"interrupted" in producer.stderr.read()
+
+
+def test_progress_is_shown_on_a_terminal(cli: Cli, topic: str, terminal: Callable[..., Terminal]) -> None:
+    """While lines come from a pipe; it makes room for the result."""
+    cli("topic", "create", topic)
+    shown = terminal("produce", topic, stdin=subprocess.PIPE)
+    end = time.monotonic() + DEADLINE_S
+    while not shown.shows(" delivered\x1b[K"):
+        assert time.monotonic() < end
+        shown.process.stdin.write(b"line\n")
+        shown.process.stdin.flush()
+        time.sleep(0.001)
+    shown.process.stdin.close()
+    assert "\r\x1b[K" in shown.read_until(f"delivered to {topic}.")
+    assert shown.wait() == 0

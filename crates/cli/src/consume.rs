@@ -4,7 +4,7 @@ mod show;
 mod start;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use wiber_client::{Cluster, Consumer, ConsumerEvent, LATEST, ReceivedRecord, Top
 use crate::connect::{self, Connect};
 use crate::failure::{Failure, say};
 use crate::moment::moment;
-use crate::output::Format;
+use crate::output::{Format, counted};
+use crate::progress::Progress;
 use show::Show;
 use start::Start;
 
@@ -147,7 +148,10 @@ async fn read(
     let mut printer = Printer {
         out: BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock()),
         show: Show::new(&arguments.topic, arguments.format, &arguments.show),
+        shown: 0,
         left: arguments.max_messages.unwrap_or(u64::MAX),
+        // On a terminal the records themselves show how far it is.
+        progress: Progress::new(arguments.exit && !io::stdout().is_terminal()),
     };
     let positions = match start {
         Start::History(count) => {
@@ -189,7 +193,9 @@ async fn bounds(
 struct Printer<W: Write> {
     out: W,
     show: Show,
+    shown: u64,
     left: u64,
+    progress: Progress,
 }
 
 impl<W: Write> Printer<W> {
@@ -201,6 +207,9 @@ impl<W: Write> Printer<W> {
             self.show.record(&mut self.out, record)?;
         }
         self.left -= count as u64;
+        self.shown += count as u64;
+        let shown = self.shown;
+        self.progress.show(|| counted(shown, "record"));
         Ok(())
     }
 }

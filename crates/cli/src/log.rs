@@ -1,9 +1,8 @@
 //! `wiber log`: looks at a data directory, also while a broker uses it.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -12,9 +11,7 @@ use wiber_server::inspect::{self, Depth, Found, Summary};
 
 use crate::failure::say;
 use crate::output::Format;
-
-/// How often progress is shown.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+use crate::progress::Progress;
 
 /// Looks at a data directory, also while a broker uses it. Changes nothing.
 #[derive(Subcommand)]
@@ -70,9 +67,13 @@ pub fn run(command: &Command) -> ExitCode {
             look(place, depth, |found| print(&mut out, found, *output))
         }
         Command::Verify { place, output } => {
-            let mut progress = Progress::new();
+            let mut progress = Progress::new(true);
+            let mut bytes = 0;
             look(place, Depth::Batches, |found| {
-                progress.note(found);
+                if let Found::Batch { batch, .. } = found {
+                    bytes += batch.size_bytes();
+                    progress.show(|| format!("{:.1} MB read", bytes as f64 / 1e6));
+                }
                 if matches!(found, Found::Problem(_)) {
                     print(&mut out, found, *output)
                 } else {
@@ -264,46 +265,6 @@ fn summarize(out: &mut impl Write, summary: &Summary, output: Format) -> io::Res
                 "problems": summary.problems.len(),
             });
             writeln!(out, "{value}")
-        }
-    }
-}
-
-/// Shows on a terminal how far a verification is.
-struct Progress {
-    shown: Option<Instant>,
-    bytes: u64,
-    visible: bool,
-}
-
-impl Progress {
-    fn new() -> Progress {
-        Progress {
-            shown: None,
-            bytes: 0,
-            visible: io::stderr().is_terminal(),
-        }
-    }
-
-    fn note(&mut self, found: &Found<'_>) {
-        let Found::Batch { batch, .. } = found else {
-            return;
-        };
-        self.bytes += batch.size_bytes() as u64;
-        if self.visible
-            && self
-                .shown
-                .is_none_or(|shown| shown.elapsed() > PROGRESS_INTERVAL)
-        {
-            self.shown = Some(Instant::now());
-            let _ = write!(io::stderr(), "\r{:.1} MB read ", self.bytes as f64 / 1e6);
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }

@@ -13,6 +13,7 @@ mod logging;
 mod moment;
 mod output;
 mod produce;
+mod progress;
 mod record_json;
 mod serve;
 mod settings;

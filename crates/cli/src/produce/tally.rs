@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wiber_client::{ClientError, Delivery};
 
 use crate::failure::{Failure, say};
 use crate::output::{Output, counted, object};
+use crate::progress::Progress;
 
 /// So many problems are told one by one; the others are counted.
 const TOLD_MAX: u64 = 10;
-/// How often progress is shown.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What became of the records.
 #[derive(Debug)]
@@ -21,7 +19,6 @@ pub struct Tally {
     topic: String,
     /// The only record is an argument: there are no lines to speak of.
     single: bool,
-    interactive: bool,
     partitions: BTreeMap<i32, Delivered>,
     delivered: u64,
     failed: u64,
@@ -29,8 +26,7 @@ pub struct Tally {
     refused: u64,
     told: u64,
     hopeless: bool,
-    shown: Option<Instant>,
-    on_terminal: bool,
+    progress: Progress,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,15 +42,13 @@ impl Tally {
         Tally {
             topic: topic.to_owned(),
             single,
-            interactive,
             partitions: BTreeMap::new(),
             delivered: 0,
             failed: 0,
             refused: 0,
             told: 0,
             hopeless: false,
-            shown: None,
-            on_terminal: io::stderr().is_terminal(),
+            progress: Progress::new(!single && !interactive),
         }
     }
 
@@ -125,35 +119,20 @@ impl Tally {
 
     /// Says that no more is read.
     pub fn stopped(&mut self) {
-        self.clear_progress();
+        self.progress.clear();
         say("no more is read, as nothing can be delivered now");
     }
 
     /// Shows on a terminal how far it is.
     pub fn show_progress(&mut self) {
-        let due = self.shown.is_none_or(|at| at.elapsed() > PROGRESS_INTERVAL);
-        if self.on_terminal && !self.interactive && !self.single && due {
-            // The first moment is not worth a line.
-            if self.shown.is_some() {
-                let _ = write!(
-                    io::stderr(),
-                    "\r{} delivered ",
-                    counted(self.delivered, "record")
-                );
-            }
-            self.shown = Some(Instant::now());
-        }
-    }
-
-    fn clear_progress(&mut self) {
-        if self.on_terminal && self.shown.take().is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        let delivered = self.delivered;
+        self.progress
+            .show(|| format!("{} delivered", counted(delivered, "record")));
     }
 
     /// The last words.
     pub fn report(mut self, output: Output) -> Result<(), Failure> {
-        self.clear_progress();
+        self.progress.clear();
         let lost = self.failed + self.refused;
         if output.is_json() {
             let partitions: Vec<_> = self
@@ -175,7 +154,7 @@ impl Tally {
                 self.delivered,
                 self.topic
             ));
-        } else if lost == 0 && self.on_terminal {
+        } else if lost == 0 && io::stderr().is_terminal() {
             let _ = writeln!(io::stderr(), "{}", self.success());
         }
         if lost > 0 { Err(Failure::Told) } else { Ok(()) }
@@ -207,12 +186,12 @@ impl Tally {
         self.told += 1;
         if self.told > TOLD_MAX {
             if self.told == TOLD_MAX + 1 {
-                self.clear_progress();
+                self.progress.clear();
                 say("and more, which are counted");
             }
             return;
         }
-        self.clear_progress();
+        self.progress.clear();
         say(problem);
     }
 
