@@ -1,8 +1,10 @@
 """A broker's settings change while it runs (KIP-226): for it alone or for all, and it holds at once."""
 
+import re
+
 import pytest
 
-from broker_process import BrokerProcess, is_reference, wait_until
+from broker_process import ROOT, BrokerProcess, is_reference, wait_until
 from conftest import StartBroker
 from protocol.client import DEADLINE_S, Client, Error
 from protocol.records import batch
@@ -191,6 +193,50 @@ def test_lists_grow_and_shrink(start_broker: StartBroker) -> None:
         wait_until(lambda: told(client, BROKER, "1", key)[:2] == ("", FROM_BROKER), DEADLINE_S, "it is empty")
         change(client, "1", (key, APPEND, "delete"))
         wait_until(lambda: told(client, BROKER, "1", key)[:2] == ("delete", FROM_BROKER), DEADLINE_S, "it is back")
+
+
+OWN_DEFAULTS = {
+    "listeners",
+    "log.cleaner.io.max.bytes.per.second",
+    "log.dir",
+    "max.connections.per.ip.overrides",
+    "node.id",
+    "socket.listen.backlog.size",
+    "socket.receive.buffer.bytes",
+    "socket.send.buffer.bytes",
+}
+"""Settings whose default differs from Kafka's, as docs/config.md says, or is the largest number that there is, or nothing."""
+
+
+def documented() -> dict[str, tuple[str | None, bool]]:
+    """The settings of a broker in docs/config.md: the default, and whether it can be altered."""
+    text = (ROOT / "docs" / "config.md").read_text()
+    found: dict[str, tuple[str | None, bool]] = {}
+    for part in re.split("^## ", text, flags=re.MULTILINE):
+        if part.startswith("Settings of a broker"):
+            for name, default, altered in re.findall(r"^\| `(.+?)` \| (.+?) \| .+? \| (yes|no) \|", part, re.MULTILINE):
+                shown = None if default == "—" else "" if default == "empty" else default.strip("`")
+                found[name] = (shown, altered == "yes")
+    return found
+
+
+def test_every_setting_is_documented(client: Client) -> None:
+    """docs/config.md lists each setting that the broker tells of, with its default; Kafka's are all known."""
+    node = str(client.ask("Metadata", 12, topics=[]).controller_id)
+    wanted = [{"resource_type": BROKER, "resource_name": node, "configuration_keys": None}]
+    (answer,) = client.ask("DescribeConfigs", 4, resources=wanted, include_synonyms=True).results
+    listed = documented()
+    assert len(listed) > 300
+    assert [config.name for config in answer.configs if config.name not in listed] == []
+    differ = {}
+    for config in answer.configs:
+        defaults = [each.value for each in config.synonyms if (each.name, each.source) == (config.name, FROM_DEFAULT)]
+        default, altered = listed[config.name]
+        if [default or ""] != (defaults or [""]) and not config.is_sensitive and config.name not in OWN_DEFAULTS:
+            differ[config.name] = (default, defaults)
+        # Listeners are not opened and closed while a broker of ours runs.
+        assert altered != config.read_only or config.name in ("listeners", "listener.security.protocol.map")
+    assert differ == {}
 
 
 @pytest.mark.wiber_only("Kafka lets clients wait where we refuse them")
