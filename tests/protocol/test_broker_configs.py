@@ -205,7 +205,7 @@ OWN_DEFAULTS = {
     "socket.receive.buffer.bytes",
     "socket.send.buffer.bytes",
 }
-"""Settings whose default differs from Kafka's, as docs/config.md says, or is the largest number that there is, or nothing."""
+"""Settings whose default differs from Kafka's, as docs/config.md says, or is the largest number, or nothing."""
 
 
 def documented() -> dict[str, tuple[str | None, bool]]:
