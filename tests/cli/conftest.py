@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from broker_process import ROOT, BrokerProcess, binary, is_reference
+from broker_process import ROOT, BrokerProcess, binary, is_reference, wait_until
 
 DEADLINE_S = 60.0
 
@@ -88,6 +88,10 @@ class Cli:
         assert len(lines) == 1, ended.err
         assert lines[0].startswith("wiber: "), ended.err
         return lines[0].removeprefix("wiber: ")
+
+    def shows(self, text: str, *arguments: object, shown: bool = True) -> None:
+        """Runs until the output has `text`, or has it no more: Kafka's brokers learn late of what its controller did."""
+        wait_until(lambda: (text in self(*arguments).out) is shown, DEADLINE_S, f"{text!r} in {arguments}: {shown}")
 
     def start(self, *arguments: object, **options: object) -> subprocess.Popen[bytes]:
         """Starts a command whose end the caller sees to."""

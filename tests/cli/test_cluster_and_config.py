@@ -27,9 +27,11 @@ def test_settings_of_a_topic(cli: Cli, topic: str) -> None:
     cli("topic", "create", topic)
     told = cli("config", "alter", "topic", topic, "--set", "retention.ms=7", "--set", "segment.bytes=1048576").out
     assert told == f"topic {topic}: altered\n"
+    cli.shows("retention.ms", "config", "describe", "topic", topic)
     rows = [row.split() for row in cli("config", "describe", "topic", topic).out.splitlines()]
     assert ["retention.ms", "7", "topic"] in rows
     cli("config", "alter", "topic", topic, "--delete", "retention.ms", "-o", "json")
+    cli.shows("retention.ms", "config", "describe", "topic", topic, shown=False)
     settings = {it["key"]: it for it in cli("config", "describe", "topic", topic, "--all", "-o", "json").objects}
     assert settings["retention.ms"] == {
         "resource": "topic",

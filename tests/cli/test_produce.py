@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 
-from broker_process import BrokerProcess, restart_port
+from broker_process import BrokerProcess, is_reference, restart_port
 from cli.conftest import DEADLINE_S, Cli, Terminal
+from cli.cutting_proxy import CuttingProxy
 from conftest import StartBroker
 
 LINES = 200_000
@@ -201,6 +202,30 @@ def test_a_broker_that_goes_and_comes_back_costs_nothing(start_broker: StartBrok
     found = cli("consume", "t", "--from-beginning", "--exit", "-f", "json").objects
     assert sorted(int(it["value"]) for it in found) == list(range(len(lines)))
     for partition in (0, 1):
+        values = [int(it["value"]) for it in found if it["partition"] == partition]
+        assert values == sorted(values)
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_answers_that_are_lost_double_nothing(start_broker: StartBroker, *, idempotent: bool) -> None:
+    """The same batch is sent again under the same sequence; without idempotence it is stored again."""
+    with CuttingProxy(cuts=5) as proxy:
+        advertised = f"127.0.0.1:{proxy.port}"
+        if is_reference():
+            arguments = ("--set", f"advertised.listeners=PLAINTEXT://{advertised}")
+        else:
+            arguments = ("--advertise", advertised)
+        broker = start_broker(arguments=arguments)
+        proxy.broker_port = broker.port
+        cli = Cli(advertised)
+        cli("topic", "create", "t", "--partitions", 2)
+        lines = "".join(f"{number}\n" for number in range(50_000))
+        [told] = cli("produce", "t", "-o", "json", f"--idempotent={str(idempotent).lower()}", stdin=lines).objects
+        assert (told["delivered"], told["failed"], proxy.cuts) == (50_000, 0, 0)
+        found = cli("consume", "t", "--from-beginning", "--exit", "-f", "json").objects
+    assert {int(it["value"]) for it in found} == set(range(50_000))
+    assert (len(found) == 50_000) is idempotent
+    for partition in (0, 1) if idempotent else ():
         values = [int(it["value"]) for it in found if it["partition"] == partition]
         assert values == sorted(values)
 
