@@ -90,7 +90,7 @@ class Cli:
         return lines[0].removeprefix("wiber: ")
 
     def shows(self, text: str, *arguments: object, shown: bool = True) -> None:
-        """Runs until the output has `text`, or has it no more: Kafka's brokers learn late of what its controller did."""
+        """Runs until the output has `text`, or has it no more: Kafka's brokers learn late what its controller did."""
         wait_until(lambda: (text in self(*arguments).out) is shown, DEADLINE_S, f"{text!r} in {arguments}: {shown}")
 
     def start(self, *arguments: object, **options: object) -> subprocess.Popen[bytes]:
