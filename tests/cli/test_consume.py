@@ -211,3 +211,11 @@ def test_little_patience_is_enough(cli: Cli, ten: str) -> None:
     follower.send_signal(signal.SIGINT)
     assert follower.wait(DEADLINE_S) == 0
     assert follower.stderr.read() == b""
+
+
+def test_a_terminal_that_shows_nothing_says_why(cli: Cli, ten: str, terminal: Callable[..., Terminal]) -> None:
+    """And how to see more."""
+    shown = terminal("consume", ten)
+    shown.read_until(f"Waiting for what comes to {ten}; --history 5 shows the last records too. Ctrl-C ends.")
+    shown.interrupt()
+    assert shown.wait() == 0

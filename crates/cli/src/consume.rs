@@ -115,6 +115,13 @@ async fn consume(arguments: Arguments) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::of_topic(&arguments.topic, &error))?;
     let partitions = chosen(&topic, &arguments.partition)?;
+    if start == Start::End && io::stdout().is_terminal() && io::stderr().is_terminal() {
+        let _ = writeln!(
+            io::stderr(),
+            "Waiting for what comes to {}; --history 5 shows the last records too. Ctrl-C ends.",
+            arguments.topic
+        );
+    }
     let reading = read(cluster, &arguments, start, partitions);
     // Whoever follows ends it with Ctrl-C, or by closing what reads the output.
     tokio::select! {
