@@ -320,10 +320,10 @@ impl Inspection<'_> {
             self.summary.segments += 1;
             (self.tell)(Found::Segment(segment));
             let result = match self.depth {
-                Depth::Outline => self.check_size(segment),
+                Depth::Outline => self.check_size(state, segment),
                 Depth::Batches => self
                     .check_batches(segment)
-                    .and_then(|starts| self.check_index(segment, &starts)),
+                    .and_then(|starts| self.check_index(state, segment, &starts)),
             };
             if let Err((file, position, what)) = result
                 && !self.moved_on(Some(checkpoint))
@@ -333,10 +333,14 @@ impl Inspection<'_> {
         }
     }
 
-    fn check_size(&mut self, segment: &Segment) -> Result<(), (FileId, u64, String)> {
+    fn check_size(
+        &mut self,
+        state: &LogState,
+        segment: &Segment,
+    ) -> Result<(), (FileId, u64, String)> {
         for (file, bytes) in [
             (FileId::Segment(segment.id), segment.bytes),
-            (FileId::Index(segment.id), segment.index_bytes),
+            (FileId::Index(segment.id), state.index_file_bytes(segment)),
         ] {
             let have = if bytes == 0 {
                 Ok(0)
@@ -428,30 +432,48 @@ impl Inspection<'_> {
         Ok(starts)
     }
 
+    /// Checks the entries of a segment's index, in its file and, of the last segment, in the checkpoint.
     fn check_index(
         &mut self,
+        state: &LogState,
         segment: &Segment,
         starts: &BTreeMap<u64, Offset>,
     ) -> Result<(), (FileId, u64, String)> {
-        if segment.index_bytes == 0 {
+        let leads = |entry: &IndexEntry| {
+            let offset = segment.id.base.plus(i64::from(entry.relative_offset));
+            if starts.get(&u64::from(entry.position)) == Some(&offset) {
+                return Ok(());
+            }
+            Err(format!(
+                "an index entry says that offset {offset} of {} starts at byte {}, and it does not",
+                FileId::Segment(segment.id).path(),
+                entry.position
+            ))
+        };
+        if state
+            .segments
+            .last()
+            .is_some_and(|last| last.id == segment.id)
+        {
+            let wrong = |what| (FileId::Checkpoint, 0, what);
+            state.index_tail.iter().try_for_each(leads).map_err(wrong)?;
+        }
+        let file_bytes = state.index_file_bytes(segment);
+        if file_bytes == 0 {
             return Ok(());
         }
         let file = FileId::Index(segment.id);
         let read = DiskOp::Read {
             file,
             at: 0,
-            len: segment.index_bytes as usize,
+            len: file_bytes as usize,
         };
         let bytes = self
             .disk
             .perform(read)
             .map_err(|error| (file, 0, read_error(&error)))?;
-        if (bytes.len() as u64) < segment.index_bytes {
-            let what = format!(
-                "it has {} bytes and should have {}",
-                bytes.len(),
-                segment.index_bytes
-            );
+        if (bytes.len() as u64) < file_bytes {
+            let what = format!("it has {} bytes and should have {file_bytes}", bytes.len());
             return Err((file, bytes.len() as u64, what));
         }
         let (entries, _) = bytes.as_chunks();
@@ -460,14 +482,7 @@ impl Inspection<'_> {
             let Some(entry) = IndexEntry::get(entry) else {
                 return Err((file, at, format!("entry {i} does not have its checksum")));
             };
-            let offset = segment.id.base.plus(i64::from(entry.relative_offset));
-            if starts.get(&u64::from(entry.position)) != Some(&offset) {
-                let what = format!(
-                    "entry {i} says that offset {offset} starts at byte {}, and it does not",
-                    entry.position
-                );
-                return Err((file, at, what));
-            }
+            leads(&entry).map_err(|what| (file, at, what))?;
         }
         Ok(())
     }

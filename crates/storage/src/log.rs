@@ -32,8 +32,9 @@ pub use tail::Tail;
 
 /// The most bytes that one run writes to a segment.
 const RUN_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Index entries wait in memory until they fill this many bytes, the segment ends, or a checkpoint wants them.
-const INDEX_TAIL_BYTES_MAX: usize = 4096;
+/// Index entries wait in memory, and in checkpoints, until they fill this many bytes or the segment ends: with a thousand partitions that
+/// get little each, their index files would be half of all that a checkpoint has to write and sync.
+const INDEX_TAIL_BYTES_MAX: usize = 1024;
 /// Where this many readers left off is remembered, so that they need no index to go on.
 const READ_HINTS_MAX: usize = 8;
 
@@ -122,7 +123,7 @@ pub struct Run {
     /// What its batches cost in memory, in bytes.
     pub cost_bytes: usize,
     batches: usize,
-    segment: Option<Segment>,
+    segment: Segment,
     index_tail: Vec<IndexEntry>,
 }
 
@@ -439,9 +440,7 @@ impl PartitionLog {
         let cut_end = self.cut.as_ref().map(|cut| cut.end);
         // A run ends where a cut is, so that the segments' lengths at the cut can be told.
         let before_cut = |b: &&Batch| cut_end.is_none_or(|cut| b.next_offset() <= cut);
-        let Some(first) = self.tail.dirty().next().filter(before_cut) else {
-            return self.start_index_run();
-        };
+        let first = self.tail.dirty().next().filter(before_cut)?;
         let fits = |s: &&Segment| s.takes(first, self.config.segment_bytes, self.config.segment_ms);
         let appends_to = self.segments.last().filter(fits).copied();
         let mut index_tail = self.index_tail.clone();
@@ -480,8 +479,7 @@ impl PartitionLog {
         let count = data.len();
         ops.push(DiskOp::Write { file, at, data });
         files.push(file);
-        let reaches_cut = cut_end == Some(segment.next_offset);
-        if reaches_cut || index_tail.len() * INDEX_ENTRY_BYTES >= INDEX_TAIL_BYTES_MAX {
+        if index_tail.len() * INDEX_ENTRY_BYTES >= INDEX_TAIL_BYTES_MAX {
             write_index(&segment, &mut index_tail, &mut ops, &mut files);
         }
         self.run = Some(Run {
@@ -490,28 +488,7 @@ impl PartitionLog {
             files,
             cost_bytes,
             batches: count,
-            segment: Some(segment),
-            index_tail,
-        });
-        self.run.as_ref()
-    }
-
-    /// A run that only writes index entries out, for a checkpoint whose batches are all in segments.
-    fn start_index_run(&mut self) -> Option<&Run> {
-        let last = self.segments.last()?;
-        if self.cut.is_none() || self.index_tail.is_empty() {
-            return None;
-        }
-        let mut index_tail = self.index_tail.clone();
-        let (mut ops, mut files) = (Vec::new(), Vec::new());
-        write_index(last, &mut index_tail, &mut ops, &mut files);
-        self.run = Some(Run {
-            creates: creates(&ops),
-            ops,
-            files,
-            cost_bytes: 0,
-            batches: 0,
-            segment: None,
+            segment,
             index_tail,
         });
         self.run.as_ref()
@@ -523,11 +500,9 @@ impl PartitionLog {
             return 0;
         };
         self.encoded = None;
-        if let Some(segment) = run.segment {
-            match self.segments.last_mut() {
-                Some(last) if last.id == segment.id => *last = segment,
-                _ => self.segments.push(segment),
-            }
+        match self.segments.last_mut() {
+            Some(last) if last.id == run.segment.id => *last = run.segment,
+            _ => self.segments.push(run.segment),
         }
         self.index_tail = run.index_tail;
         self.tail.clean(run.batches)
@@ -597,12 +572,7 @@ impl PartitionLog {
     /// Bytes of `segment`'s index that are in its file.
     #[must_use]
     pub fn index_file_bytes(&self, segment: &Segment) -> u64 {
-        match self.segments.last() {
-            Some(last) if last.id == segment.id => {
-                last.index_bytes - (self.index_tail.len() * INDEX_ENTRY_BYTES) as u64
-            }
-            _ => segment.index_bytes,
-        }
+        state::index_file_bytes(segment, self.segments.last(), &self.index_tail)
     }
 
     /// Remembers that a reader goes on at `next`, at `position` in `segment`.
@@ -624,11 +594,12 @@ impl PartitionLog {
     pub fn captured(&mut self) -> Option<LogState> {
         let cut = self.cut.as_ref()?;
         let written = self.run.is_none() && self.tail.clean_end(self.end) >= cut.end;
-        if !written || !self.index_tail.is_empty() {
+        if !written {
             return None;
         }
         let mut cut = self.cut.take()?;
         cut.segments.clone_from(&self.segments);
+        cut.index_tail.clone_from(&self.index_tail);
         Some(cut)
     }
 
@@ -663,6 +634,7 @@ impl PartitionLog {
             epochs: self.epochs.clone(),
             producers: self.producers.clone(),
             segments: self.segments.clone(),
+            index_tail: self.index_tail.clone(),
             holes: self.holes.clone(),
             damage: self.damage.clone(),
         }
@@ -678,6 +650,7 @@ impl PartitionLog {
             epochs: state.epochs,
             producers: state.producers,
             segments: state.segments,
+            index_tail: state.index_tail,
             holes: state.holes,
             damage: state.damage,
             ..PartitionLog::new(state.id, config)

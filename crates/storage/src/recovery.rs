@@ -335,7 +335,7 @@ impl Rebuild {
             let mut expected = BTreeMap::new();
             for segment in log.segments() {
                 expected.insert(FileId::Segment(segment.id), segment.bytes);
-                expected.insert(FileId::Index(segment.id), segment.index_bytes);
+                expected.insert(FileId::Index(segment.id), log.index_file_bytes(segment));
             }
             let last = log.segments().last().map(|segment| segment.id);
             for (file, bytes) in &expected {

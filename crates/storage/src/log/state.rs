@@ -6,7 +6,8 @@ use wiber_model::{
 };
 
 use super::{
-    BatchEntry, Epochs, Hole, Holes, ProducerEntry, Producers, REMEMBERED_BATCHES, Segment,
+    BatchEntry, Epochs, Hole, Holes, INDEX_ENTRY_BYTES, IndexEntry, ProducerEntry, Producers,
+    REMEMBERED_BATCHES, Segment,
 };
 use crate::io::SegmentId;
 
@@ -25,6 +26,8 @@ pub struct LogState {
     pub producers: Producers,
     /// The segments, with their lengths at the cut.
     pub segments: Vec<Segment>,
+    /// The last entries of the last segment's index, which its length counts and its file does not have yet.
+    pub index_tail: Vec<IndexEntry>,
     /// The offsets whose records are lost.
     pub holes: Holes,
     /// Why the log takes no more, if so.
@@ -40,6 +43,19 @@ pub enum StateError {
     /// A field has a value that cannot be.
     #[error("the state of a log holds an impossible {0}")]
     Impossible(&'static str),
+}
+
+/// Bytes of `segment`'s index that are in its file, if `tail` are entries of the `last` one's that are not.
+pub(super) fn index_file_bytes(
+    segment: &Segment,
+    last: Option<&Segment>,
+    tail: &[IndexEntry],
+) -> u64 {
+    let missing = match last {
+        Some(last) if last.id == segment.id => tail.len() * INDEX_ENTRY_BYTES,
+        _ => 0,
+    };
+    segment.index_bytes - missing as u64
 }
 
 impl From<TryGetError> for StateError {
@@ -70,6 +86,8 @@ impl LogState {
         for segment in &self.segments {
             put_segment(&mut out, segment);
         }
+        out.put_u32(self.index_tail.len() as u32);
+        self.index_tail.iter().for_each(|entry| entry.put(&mut out));
         out.put_u32(self.holes.entries().len() as u32);
         for (from, to) in self.holes.entries() {
             out.put_i64(from.0);
@@ -79,6 +97,12 @@ impl LogState {
         out.put_u32(damage.len() as u32);
         out.put_slice(damage.as_bytes());
         out.freeze()
+    }
+
+    /// Bytes of a segment's index that are in its file.
+    #[must_use]
+    pub fn index_file_bytes(&self, segment: &Segment) -> u64 {
+        index_file_bytes(segment, self.segments.last(), &self.index_tail)
     }
 
     /// Takes one state off the front of `bytes`.
@@ -111,6 +135,7 @@ impl LogState {
         for _ in 0..bytes.try_get_u32()? {
             segments.push(get_segment(bytes, id)?);
         }
+        let index_tail = get_index_tail(bytes, segments.last())?;
         let mut holes = Vec::new();
         for _ in 0..bytes.try_get_u32()? {
             holes.push((Offset(bytes.try_get_i64()?), Offset(bytes.try_get_i64()?)));
@@ -135,10 +160,29 @@ impl LogState {
             epochs,
             producers,
             segments,
+            index_tail,
             holes,
             damage: (!damage.is_empty()).then_some(damage),
         })
     }
+}
+
+fn get_index_tail(
+    bytes: &mut Bytes,
+    last: Option<&Segment>,
+) -> Result<Vec<IndexEntry>, StateError> {
+    let impossible = StateError::Impossible("index entry");
+    let len = u64::from(bytes.try_get_u32()?) * INDEX_ENTRY_BYTES as u64;
+    if len > bytes.len() as u64 {
+        return Err(StateError::Short);
+    }
+    if len > last.map_or(0, |segment| segment.index_bytes) {
+        return Err(impossible);
+    }
+    let taken = bytes.split_to(len as usize);
+    let (entries, _) = taken.as_chunks();
+    let entries = entries.iter().map(IndexEntry::get);
+    entries.collect::<Option<_>>().ok_or(impossible)
 }
 
 fn put_producer(out: &mut BytesMut, id: ProducerId, entry: &ProducerEntry) {
