@@ -15,7 +15,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, OffsetSpec
 
 from broker_process import wait_until
 
@@ -178,6 +178,18 @@ def delete_topic(address: str, topic: str) -> None:
     """Deletes a topic."""
     admin = AdminClient({"bootstrap.servers": address})  # Held until the answer: without it, the call is cancelled.
     (done,) = admin.delete_topics([topic]).values()
+    done.result(DEADLINE_S)
+
+
+def alter_topic(address: str, topic: str, **config: str) -> None:
+    """Sets settings of a topic; config names have `_` for `.`."""
+    admin = AdminClient({"bootstrap.servers": address})
+    edits = [
+        ConfigEntry(name.replace("_", "."), value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in config.items()
+    ]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=edits)
+    (done,) = admin.incremental_alter_configs([resource]).values()
     done.result(DEADLINE_S)
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from confluent_kafka import KafkaError
 from broker_process import BrokerProcess
 from clients.librdkafka import (
     Record,
+    alter_topic,
     consume_all,
     create_topic,
     delete_records,
@@ -21,6 +23,8 @@ from clients.librdkafka import (
     produce_all,
 )
 from conftest import StartBroker
+from protocol.client import Client, Error
+from protocol.records import batch
 
 pytestmark = pytest.mark.wiber_only("Kafka stops when its disk is full")
 
@@ -171,6 +175,93 @@ def test_a_start_on_a_full_disk(
         broker.stop()
         broker.start()
         assert [message.value() for message in consume_all(broker.address, topic)] == kept + values
+        broker.stop()
+    finally:
+        disk.close()
+
+
+OTHER_REQUESTS = {
+    "ApiVersions": lambda topic: (3, {"client_software_name": "test", "client_software_version": "1"}),
+    "Metadata": lambda topic: (12, {"topics": [{"name": topic}], "allow_auto_topic_creation": False}),
+    "ListOffsets": lambda topic: (
+        7,
+        {"replica_id": -1, "topics": [{"name": topic, "partitions": [{"partition_index": 0, "timestamp": -1}]}]},
+    ),
+    "DescribeConfigs": lambda topic: (4, {"resources": [{"resource_type": 2, "resource_name": topic}]}),
+    "DescribeLogDirs": lambda topic: (4, {"topics": None}),
+    "DescribeCluster": lambda topic: (1, {}),
+    "InitProducerId": lambda topic: (4, {"transactional_id": None, "transaction_timeout_ms": 1_000}),
+}
+"""By API: a version and the fields of a request that a full disk does not keep from being served."""
+
+
+ROOM = {
+    "retention.ms": lambda address, topic: alter_topic(address, topic, retention_ms="1"),
+    "retention.bytes": lambda address, topic: alter_topic(address, topic, retention_bytes="1000000"),
+    "DeleteRecords": delete_records,
+    "DeleteTopics": delete_topic,
+}
+"""What makes room on a full disk."""
+
+
+def fresh(value: bytes) -> bytes:
+    """A batch of one record that retention leaves alone."""
+    return batch(value, timestamp=int(time.time() * 1000))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("filesystem", "how"),
+    [("tmpfs", how) for how in ROOM] + [(name, "retention.bytes") for name in FILESYSTEMS if name != "tmpfs"],
+)
+def test_room_that_is_made(start_broker: StartBroker, tmp_path: Path, topic: str, filesystem: str, how: str) -> None:
+    """On a full disk all but writes is served; each way to make room brings writes back, without a restart."""
+    (tmp_path / "disk").mkdir()
+    disk = SmallDisk(tmp_path / "disk", DISK_BYTES, filesystem)
+    source = random.Random(55)
+    try:
+        broker = start_broker(
+            data_dir=disk.directory / "data",
+            prefix=disk.prefix,
+            arguments=["--set", "log.retention.check.interval.ms=200"],
+        )
+        address = broker.address
+        ballast = [Record(source.randbytes(RECORD_BYTES)) for _ in range(BALLAST_RECORDS)]
+        create_topic(address, f"{topic}-ballast", segment_bytes="4000000")
+        produce_all(address, f"{topic}-ballast", ballast)
+        with Client(address) as client:
+            made = client.create(topic)
+            kept: list[bytes] = []
+            disk.fill()
+            # Some room the log has from before.
+            while (value := source.randbytes(RECORD_BYTES)) and len(kept) < DISK_BYTES // RECORD_BYTES:
+                placed = client.produce(made, fresh(value))
+                if placed.error_code != Error.NONE:
+                    break
+                kept.append(value)
+            assert (placed.error_code, placed.base_offset) == (Error.KAFKA_STORAGE_ERROR, -1)
+
+            def check() -> None:
+                assert [message.value() for message in consume_all(address, topic)] == kept
+
+            check()
+            assert len(consume_all(address, f"{topic}-ballast")) == BALLAST_RECORDS
+            for api, body in OTHER_REQUESTS.items():
+                version, fields = body(topic)
+                client.ask(api, version, **fields)
+            assert client.produce(made, fresh(b"x" * RECORD_BYTES)).error_code == Error.KAFKA_STORAGE_ERROR
+            assert client.produce(made, fresh(b"small"), acks=1).error_code == Error.KAFKA_STORAGE_ERROR
+
+            ROOM[how](address, f"{topic}-ballast")
+            values = [source.randbytes(RECORD_BYTES) for _ in range(BALLAST_RECORDS // 10)]
+            settings = {"enable_idempotence": True, "message_timeout_ms": 30_000}
+            offsets = produce_all(address, topic, map(Record, values), **settings)
+            assert offsets == list(range(len(kept), len(kept) + len(values))), "a refused record left a trace"
+            kept += values
+            check()
+        broker.stop()
+        broker.start()
+        check()
         broker.stop()
     finally:
         disk.close()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ struct Bench {
     reads: Vec<Result<ReadOutput, ReadError>>,
     sections: Vec<Bytes>,
     full: bool,
+    /// Bytes of a file that cannot be read.
+    unreadable: Option<(FileId, Range<u64>)>,
     now: Now,
     ops: usize,
 }
@@ -42,6 +45,7 @@ impl Bench {
             reads: Vec::new(),
             sections: Vec::new(),
             full: false,
+            unreadable: None,
             now: Now {
                 monotonic: Monotonic(0),
                 wall: TimestampMs(1_000_000),
@@ -83,6 +87,13 @@ impl Bench {
 
     fn perform(&mut self, op: DiskOp) -> DiskResult {
         match op {
+            DiskOp::Read { file, at, len }
+                if self.unreadable.as_ref().is_some_and(|(bad, range)| {
+                    *bad == file && at < range.end && at + len as u64 > range.start
+                }) =>
+            {
+                Err(DiskError::Failed(format!("read {}: EIO", file.path())))
+            }
             DiskOp::Read { file, at, len } => {
                 let bytes = self.files.get(&file).ok_or(DiskError::NotFound)?;
                 let end = bytes.len().min(at as usize + len);
@@ -565,6 +576,66 @@ fn a_damaged_batch_in_a_segment_alone_is_refused() {
     }
     let behind = bench.fetch(8, 1 << 20).unwrap();
     assert_eq!(behind[0].base_offset(), Offset(8));
+}
+
+#[test]
+fn what_the_disk_does_not_give_alone_is_refused() {
+    let index_interval_bytes = 600;
+    let mut bench = Bench::small(LogConfig {
+        index_interval_bytes,
+        segment_bytes: 1 << 20,
+        ..small_log()
+    });
+    for i in 0..100 {
+        bench.append(partition(0), batch(i, 2)).unwrap();
+    }
+    bench.all_durable();
+    bench.checkpoint(1);
+    let segment = bench.files.keys().find(|f| matches!(f, FileId::Segment(_)));
+    let segment = *segment.expect("a segment was written");
+    let size = bench.files[&segment].len() as u64 / 100;
+    // In the records of the eleventh batch, and the first byte of the twelfth.
+    bench.unreadable = Some((segment, 10 * size + 70..11 * size + 1));
+    let mut refused = Vec::new();
+    for offset in 0..200 {
+        match bench.fetch(offset, 1 << 20) {
+            Ok(got) => assert_eq!(got[0].base_offset().0, offset / 2 * 2),
+            Err(ReadError::Disk { position, .. }) => {
+                assert!((10 * size..12 * size).contains(&position));
+                refused.push(offset);
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    // Behind, the way leads from the next entry of the index.
+    let last = refused[refused.len() - 1];
+    assert_eq!(refused, (20..=last).collect::<Vec<_>>());
+    let unindexed = i64::from(index_interval_bytes as u32 / size as u32 + 1) * 2;
+    assert!((23..24 + unindexed).contains(&last), "{last}");
+}
+
+#[test]
+fn an_index_that_cannot_be_read_is_done_without() {
+    let mut bench = Bench::small(small_log());
+    for i in 0..100 {
+        bench.append(partition(0), batch(i, 2)).unwrap();
+    }
+    bench.all_durable();
+    bench.checkpoint(1);
+    let indexes: Vec<FileId> = bench
+        .files
+        .keys()
+        .copied()
+        .filter(|f| matches!(f, FileId::Index(_)))
+        .collect();
+    assert!(indexes.len() > 1);
+    for index in indexes {
+        bench.unreadable = Some((index, 0..u64::MAX));
+        for offset in (0..200).step_by(7) {
+            let got = bench.fetch(offset, 100).unwrap();
+            assert_eq!(got[0].base_offset().0, offset / 2 * 2);
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The owner's side of a shard: appends to its partitions, reads them, watches them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wiber_controller::MetadataOffset;
 use wiber_model::mutant::{self, Mutant};
@@ -18,6 +18,9 @@ use crate::message::{
     OffsetSpec, RememberedProducer, RequestId,
 };
 
+/// So many different failures to read are remembered as told; then all are told anew.
+const TOLD_MAX: usize = 1000;
+
 /// What the owner's side has under way.
 #[derive(Debug, Default)]
 pub(super) struct Owner {
@@ -33,6 +36,19 @@ pub(super) struct Owner {
     next_group: u64,
     reads: BTreeMap<ReadId, ReadFor>,
     watchers: BTreeMap<PartitionId, Vec<Watcher>>,
+    /// Failures to read that the log names already: who asks for what cannot be read asks again and again.
+    told: BTreeSet<(PartitionId, String)>,
+}
+
+impl Owner {
+    fn tell(&mut self, partition: PartitionId, error: &ReadError) {
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
+        if self.told.insert((partition, error.to_string())) {
+            tracing::warn!(%partition, "{error}");
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -66,6 +82,7 @@ enum ReadFor {
     Fetch {
         group: u64,
         index: usize,
+        partition: PartitionId,
     },
     Lookup {
         group: u64,
@@ -292,9 +309,13 @@ impl Shard {
                     first &= bytes == 0;
                 }
                 Read::Pending(read) => {
-                    self.owner
-                        .reads
-                        .insert(read, ReadFor::Fetch { group, index });
+                    let partition = part.partition;
+                    let fetch = ReadFor::Fetch {
+                        group,
+                        index,
+                        partition,
+                    };
+                    self.owner.reads.insert(read, fetch);
                     under_way.left += 1;
                     budget = budget.saturating_sub(part.max_bytes);
                     first = false;
@@ -372,7 +393,16 @@ impl Shard {
         fx: &mut Vec<Effect>,
     ) {
         match self.owner.reads.remove(&id) {
-            Some(ReadFor::Fetch { group, index }) => self.fetch_read(group, index, result, fx),
+            Some(ReadFor::Fetch {
+                group,
+                index,
+                partition,
+            }) => {
+                if let Err(error) = &result {
+                    self.owner.tell(partition, error);
+                }
+                self.fetch_read(group, index, partition, result, fx);
+            }
             Some(ReadFor::Lookup { group }) => self.lookup_read(group, result, fx),
             None => {}
         }
@@ -382,18 +412,14 @@ impl Shard {
         &mut self,
         group: u64,
         index: usize,
+        partition: PartitionId,
         result: Result<ReadOutput, ReadError>,
         fx: &mut Vec<Effect>,
     ) {
         let Some(fetch) = self.owner.fetches.get_mut(&group) else {
             return;
         };
-        let (part, answer) = &mut fetch.answers[index];
-        let part = *part;
-        if let Err(error) = &result {
-            tracing::warn!(part, "fetch: {error}");
-        }
-        fill(answer, PartitionId::default(), result);
+        fill(&mut fetch.answers[index].1, partition, result);
         fetch.left -= 1;
         if fetch.left == 0
             && let Some(fetch) = self.owner.fetches.remove(&group)
@@ -553,7 +579,8 @@ impl Shard {
             }
             Ok(_) => self.end_lookup(group, Ok(nothing_found()), fx),
             Err(error) => {
-                tracing::warn!(partition = %lookup.partition, "offset look-up: {error}");
+                let partition = lookup.partition;
+                self.owner.tell(partition, &error);
                 self.end_lookup(group, Err(errors::of_read(&error)), fx);
             }
         }

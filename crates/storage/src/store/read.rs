@@ -2,6 +2,10 @@
 //!
 //! A read below the tail goes index → data. Where a reader left off is remembered, so that one who reads on in order needs no
 //! index. What comes from a segment is checked against its checksum before anybody sees it (S5).
+//!
+//! What the disk does not give is refused, and nothing else (D8): where a read of much fails, only what is needed next is asked
+//! for, the header of a batch and then that batch. Without an index the way only is longer. What lies behind bytes that cannot be
+//! read is found from the next index entry on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -93,10 +97,12 @@ pub enum ReadError {
         problem: String,
     },
     /// The disk did not give the bytes.
-    #[error("cannot read {file}: {error}")]
+    #[error("cannot read {file} at byte {position}: {error}")]
     Disk {
         /// The path of the file, within the data directory.
         file: String,
+        /// The byte position of the batch.
+        position: u64,
         /// How it failed.
         error: DiskError,
     },
@@ -130,9 +136,10 @@ pub(super) struct PendingRead {
 #[derive(Clone, Copy, Debug)]
 enum Stage {
     Index,
-    /// So many bytes were asked for at `place`.
+    /// `asked` bytes were asked for at `place`, of which `least` are needed to go on.
     Data {
         place: BatchPlace,
+        least: usize,
         asked: usize,
     },
 }
@@ -268,7 +275,7 @@ impl Store {
             Some(place_in(&entries, &read))
         });
         if let Some(place) = place {
-            self.read_data(read, place, wanted_bytes(read.want), fx);
+            self.read_data(read, place, HEADER_BYTES, fx);
             return;
         }
         let len = self
@@ -284,16 +291,33 @@ impl Store {
         self.operate(Purpose::Read(read), op, fx);
     }
 
+    /// Reads at least `least` bytes from `place` on, and what is wanted beside.
     fn read_data(
+        &mut self,
+        read: PendingRead,
+        place: BatchPlace,
+        least: usize,
+        fx: &mut Vec<StoreEffect>,
+    ) {
+        let len = least.max(wanted_bytes(read.want));
+        self.read_stretch(read, place, least, len, fx);
+    }
+
+    fn read_stretch(
         &mut self,
         mut read: PendingRead,
         place: BatchPlace,
+        least: usize,
         len: usize,
         fx: &mut Vec<StoreEffect>,
     ) {
         let left = read.segment.bytes.saturating_sub(place.position);
         let asked = (len as u64).min(left) as usize;
-        read.stage = Stage::Data { place, asked };
+        read.stage = Stage::Data {
+            place,
+            least,
+            asked,
+        };
         let op = DiskOp::Read {
             file: FileId::Segment(read.segment.id),
             at: place.position,
@@ -308,10 +332,6 @@ impl Store {
         result: DiskResult,
         fx: &mut Vec<StoreEffect>,
     ) {
-        let file = match read.stage {
-            Stage::Index => FileId::Index(read.segment.id),
-            Stage::Data { .. } => FileId::Segment(read.segment.id),
-        };
         let bytes = match result {
             Ok(bytes) => bytes,
             // The segment went while it was read, because its records expired: what is wanted is elsewhere now, or nowhere.
@@ -320,12 +340,7 @@ impl Store {
                 return;
             }
             Err(error) => {
-                let file = file.path();
-                let result = Err(ReadError::Disk { file, error });
-                fx.push(StoreEffect::Read {
-                    id: read.id,
-                    result,
-                });
+                self.read_failed(read, error, fx);
                 return;
             }
         };
@@ -334,11 +349,37 @@ impl Store {
                 let entries: Arc<[IndexEntry]> = IndexEntry::parse(&bytes).into();
                 let place = place_in(&entries, &read);
                 self.indexes.insert(read.segment.id, entries);
-                self.read_data(read, place, wanted_bytes(read.want), fx);
+                self.read_data(read, place, HEADER_BYTES, fx);
             }
-            Stage::Data { place, asked } => {
+            Stage::Data { place, asked, .. } => {
                 let is_short = bytes.len() < asked;
                 self.data_read(read, place, bytes, is_short, fx);
+            }
+        }
+    }
+
+    fn read_failed(&mut self, read: PendingRead, error: DiskError, fx: &mut Vec<StoreEffect>) {
+        match read.stage {
+            // From the beginning of the segment the way is found without it.
+            Stage::Index => self.read_data(read, place_in(&[], &read), HEADER_BYTES, fx),
+            // Perhaps it is not what comes next that cannot be read.
+            Stage::Data {
+                place,
+                least,
+                asked,
+            } if least < asked => self.read_stretch(read, place, least, least, fx),
+            Stage::Data { place, .. } => {
+                let file = FileId::Segment(read.segment.id).path();
+                let position = place.position;
+                let result = Err(ReadError::Disk {
+                    file,
+                    position,
+                    error,
+                });
+                fx.push(StoreEffect::Read {
+                    id: read.id,
+                    result,
+                });
             }
         }
     }
@@ -353,7 +394,7 @@ impl Store {
     ) {
         let result = match self.look_through(&read, place, bytes, is_short) {
             Ok(Scan::More { place: next, len }) if next.position < read.segment.bytes => {
-                self.read_data(read, next, len.max(wanted_bytes(read.want)), fx);
+                self.read_data(read, next, len, fx);
                 return;
             }
             Ok(Scan::More { .. }) if !has(&read) => {
