@@ -103,15 +103,23 @@ impl Clients {
 /// Where a connection comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Origin {
+    /// The client, by IPv4 if it came so to a socket of both families.
     pub(crate) peer: SocketAddr,
     /// The number of the listener.
     pub(crate) listener: usize,
 }
 
 impl Origin {
-    /// The client's address, whichever family it came in.
+    fn new(peer: SocketAddr, listener: usize) -> Origin {
+        Origin {
+            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()),
+            listener,
+        }
+    }
+
+    /// The client's address.
     fn address(self) -> IpAddr {
-        self.peer.ip().to_canonical()
+        self.peer.ip()
     }
 }
 

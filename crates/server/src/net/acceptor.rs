@@ -94,7 +94,8 @@ pub(crate) async fn accept(
             }
         };
         is_exhausted = false;
-        let origin = Origin { peer, listener };
+        let origin = Origin::new(peer, listener);
+        let peer = origin.peer;
         let shard = match clients.admit(origin) {
             Ok(shard) => shard,
             Err(refusal) => {

@@ -75,6 +75,8 @@ struct State {
     /// Whether a limit of this connection keeps the task from reading.
     is_held_back: bool,
     task: Option<Waker>,
+    /// Whether the client has ended its side, and the shard got a turn since.
+    is_at_end: bool,
     /// Whether the driver is to send.
     is_dirty: bool,
     /// When bytes last came or went.
@@ -321,6 +323,14 @@ impl ConnectionTask {
             }
             match self.read(context, &mut state) {
                 Poll::Ready(Ok(())) => {}
+                // The shard is to look at what came before the end first: it may have a reason to close the connection.
+                Poll::Ready(Err(End::Eof | End::Lost(_)))
+                    if !state.unanswered.is_empty() && !state.is_at_end =>
+                {
+                    state.is_at_end = true;
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Poll::Ready(Err(end)) => return Poll::Ready(end),
                 Poll::Pending => return Poll::Pending,
             }
