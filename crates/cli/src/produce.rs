@@ -270,7 +270,7 @@ impl Run {
             let block = match input.ready() {
                 Some(block) => Some(block),
                 None => {
-                    self.producer.push().await;
+                    self.producer.push();
                     self.prompt().await;
                     loop {
                         tokio::select! {

@@ -267,9 +267,12 @@ impl Topic {
     /// A topic of a Metadata answer.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] if the answer says so of the topic.
+    /// [`ClientError::Refused`] if the answer says so of the topic, or names no partition of it.
     pub fn from_metadata(topic: MetadataResponseTopic) -> Result<Topic, ClientError> {
         ClientError::check(topic.error_code, None)?;
+        if topic.partitions.is_empty() {
+            ClientError::check(ErrorCode::LeaderNotAvailable.code(), None)?;
+        }
         let mut partitions: Vec<_> = topic
             .partitions
             .into_iter()

@@ -1,8 +1,8 @@
 //! A producer for one topic: batches by partition, sent again until their fate is known.
 //!
-//! Each partition has a lane: records that are being gathered, at most one batch that waits, and a task with one batch under way. No timer
-//! decides when a batch leaves: it leaves when it is full, or when the caller has nothing more to add for now ([`Producer::push`]) and the
-//! one before it is done. So batches grow with the load, as the groups of a write-ahead log do.
+//! Each partition has a lane: records that are being gathered, and a task with one batch under way. No timer decides when a batch leaves: when
+//! the one before it is done, the task takes what was gathered, if that is full or the caller had nothing more to add for now
+//! ([`Producer::push`]). So batches grow with the load, as the groups of a write-ahead log do.
 //!
 //! Invariants:
 //! - One batch of a partition is under way at a time, and the next one's sequence follows from its fate. So neither retries nor changes of
@@ -12,12 +12,12 @@
 //! - Each record's fate is told exactly once, in a [`Delivery`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wiber_compression::compress;
@@ -31,15 +31,14 @@ use crate::cluster::{Cluster, RETRY_PAUSE, Topic, longer};
 use crate::error::ClientError;
 use crate::partitioner::partition_of;
 
-/// The most that the lanes of a producer hold together, in bytes: what is gathered, what waits and what is under way. A single record may
-/// be larger.
+/// The most that the lanes of a producer hold together, in bytes: what is gathered and what is under way. A single record may be larger.
 pub const BUFFER_BYTES: usize = 64 << 20;
 /// A batch is full with this, in bytes before compression: below the 1 MiB that topics take by default.
 const BATCH_BYTES_MAX: usize = 512 << 10;
 /// A batch is never called full with less, in bytes, however many partitions share the buffer.
 const BATCH_BYTES_MIN: usize = 16 << 10;
-/// The batches of a lane: gathered, waiting, under way.
-const BATCHES_PER_LANE: usize = 3;
+/// The batches of a lane: gathered and under way.
+const BATCHES_PER_LANE: usize = 2;
 /// What a record takes beside its key, value and headers, in bytes; an upper bound.
 const RECORD_OVERHEAD_BYTES: usize = 32;
 /// The last version that names topics rather than their ids.
@@ -101,7 +100,7 @@ pub struct Delivery {
 /// Sends records to one topic.
 #[derive(Debug)]
 pub struct Producer {
-    lanes: Vec<Gathering>,
+    lanes: Vec<Arc<Gathering>>,
     /// The lane of records with neither key nor partition. It changes with each batch, so that batches are full.
     sticky: usize,
     batch_bytes: usize,
@@ -110,12 +109,24 @@ pub struct Producer {
     shared: Arc<Shared>,
 }
 
-/// A lane, as the caller's side has it.
-#[derive(Debug)]
+/// What is gathered for a lane, between the caller and the lane's task.
+#[derive(Debug, Default)]
 struct Gathering {
+    state: std::sync::Mutex<Gathered>,
+    /// Something is to be taken, or the lane ends.
+    wanted: Notify,
+    /// Something was taken: there is room.
+    taken: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
     records: Vec<Record>,
     bytes: usize,
-    full: mpsc::Sender<Vec<Record>>,
+    /// The task shall take the records, be they few or many.
+    pushed: bool,
+    /// No record will follow.
+    ended: bool,
 }
 
 /// What the lanes of a producer share.
@@ -172,19 +183,15 @@ impl Producer {
             .partitions
             .iter()
             .map(|partition| {
-                let (full, batches) = mpsc::channel(1);
+                let gathering = Arc::new(Gathering::default());
                 let lane = Lane {
                     shared: shared.clone(),
                     partition: partition.index,
                     identity: None,
                     sequence: Sequence(0),
                 };
-                tasks.spawn(lane.run(batches));
-                Gathering {
-                    records: Vec::new(),
-                    bytes: 0,
-                    full,
-                }
+                tasks.spawn(lane.run(gathering.clone()));
+                gathering
             })
             .collect();
         let share = BUFFER_BYTES / (BATCHES_PER_LANE * lanes.len().max(1));
@@ -217,15 +224,16 @@ impl Producer {
             (None, Some(key)) => partition_of(key, count),
             (None, None) => self.sticky,
         };
-        let size = record.size_bytes();
-        // Before rather than after: a batch must not become larger than what topics take because of its last record.
-        if self.lanes[lane].bytes + size > self.batch_bytes {
-            self.hand_over(lane).await;
-        }
         self.sent += 1;
-        let gathering = &mut self.lanes[lane];
-        gathering.bytes += size;
-        gathering.records.push(record);
+        let any_lane = record.partition.is_none() && record.key.is_none();
+        if let Some(record) = self.lanes[lane].add(record, self.batch_bytes) {
+            let mut lane = lane;
+            if any_lane {
+                self.sticky = (lane + 1) % count;
+                lane = self.sticky;
+            }
+            self.lanes[lane].add_in_time(record, self.batch_bytes).await;
+        }
         Ok(())
     }
 
@@ -235,17 +243,22 @@ impl Producer {
         self.sent
     }
 
-    /// Hands over what was gathered: the caller has no more for now.
-    pub async fn push(&mut self) {
-        for lane in 0..self.lanes.len() {
-            self.hand_over(lane).await;
+    /// Lets go what was gathered: the caller has no more for now.
+    pub fn push(&mut self) {
+        let pushed = self.lanes[self.sticky].push(false);
+        if pushed {
+            self.sticky = (self.sticky + 1) % self.lanes.len();
+        }
+        for lane in &self.lanes {
+            lane.push(false);
         }
     }
 
-    /// Hands over what was gathered, and waits until the fate of every record was told.
+    /// Lets go what was gathered, and waits until the fate of every record was told.
     pub async fn finish(mut self) {
-        self.push().await;
-        self.lanes.clear();
+        for lane in &self.lanes {
+            lane.push(true);
+        }
         while let Some(ended) = self.tasks.join_next().await {
             if let Err(error) = ended
                 && error.is_panic()
@@ -257,20 +270,64 @@ impl Producer {
             self.shared.settle().await;
         }
     }
+}
 
-    async fn hand_over(&mut self, lane: usize) {
-        let count = self.lanes.len();
-        let gathering = &mut self.lanes[lane];
-        if gathering.records.is_empty() {
-            return;
+impl Gathering {
+    /// Adds a record to what is gathered, or gives it back if that is full.
+    fn add(&self, record: Record, batch_bytes: usize) -> Option<Record> {
+        let mut state = self.state();
+        let size = record.size_bytes();
+        // Before rather than after: a batch must not become larger than what topics take because of its last record.
+        if !state.records.is_empty() && state.bytes + size > batch_bytes {
+            state.pushed = true;
+            self.wanted.notify_one();
+            return Some(record);
         }
-        gathering.bytes = 0;
-        let records = std::mem::take(&mut gathering.records);
-        // The task lives as long as this end does.
-        let _ = gathering.full.send(records).await;
-        if lane == self.sticky {
-            self.sticky = (lane + 1) % count;
+        state.bytes += size;
+        state.records.push(record);
+        None
+    }
+
+    /// Adds a record once there is room.
+    async fn add_in_time(&self, mut record: Record, batch_bytes: usize) {
+        while let Some(again) = self.add(record, batch_bytes) {
+            record = again;
+            self.taken.notified().await;
         }
+    }
+
+    /// Lets the task take what there is; true if there is something.
+    fn push(&self, ended: bool) -> bool {
+        let mut state = self.state();
+        state.ended |= ended;
+        state.pushed |= !state.records.is_empty();
+        if state.pushed || state.ended {
+            self.wanted.notify_one();
+        }
+        state.pushed
+    }
+
+    /// The next batch, once there is one; none at the end.
+    async fn take(&self) -> Option<Vec<Record>> {
+        loop {
+            {
+                let mut state = self.state();
+                if state.pushed {
+                    state.pushed = false;
+                    state.bytes = 0;
+                    self.taken.notify_one();
+                    return Some(std::mem::take(&mut state.records));
+                }
+                if state.ended {
+                    return None;
+                }
+            }
+            self.wanted.notified().await;
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, Gathered> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -381,8 +438,8 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run(mut self, mut batches: mpsc::Receiver<Vec<Record>>) {
-        while let Some(records) = batches.recv().await {
+    async fn run(mut self, gathering: Arc<Gathering>) {
+        while let Some(records) = gathering.take().await {
             let mut queue = VecDeque::from([records]);
             while let Some(mut records) = queue.pop_front() {
                 let outcome = self.deliver(&mut records).await;
