@@ -145,22 +145,26 @@ REASONS = {
 @pytest.mark.wiber_only("Kafka's log has other lines")
 @pytest.mark.parametrize("kind", REASONS)
 def test_the_log_names_the_offender_and_the_reason(broker: BrokerProcess, kind: str) -> None:
-    """One line: whose connection was closed, and why."""
-    with Connection(broker.address, DEADLINE_S) as connection:
-        host, port = connection.socket.getsockname()
-        with suppress(OSError):
-            connection.socket.sendall(GARBAGE[kind])
-            connection.socket.shutdown(socket.SHUT_WR)
-        assert is_closed(connection)
+    """A line: whose connection was closed, and why. Of a crowd, as before this test, not all are named: others come."""
+
+    def offender() -> str:
+        with Connection(broker.address, DEADLINE_S) as connection:
+            host, port = connection.socket.getsockname()
+            with suppress(OSError):
+                connection.socket.sendall(GARBAGE[kind])
+                connection.socket.shutdown(socket.SHUT_WR)
+            assert is_closed(connection)
+        return f"{host}:{port}"
+
+    offenders: set[str] = set()
 
     def lines() -> list[str]:
-        return [
-            line for line in broker.log().splitlines() if "closed a connection" in line and f"{host}:{port}" in line
-        ]
+        offenders.add(offender())
+        closings = (line for line in broker.log().splitlines() if "closed a connection" in line)
+        return [line for line in closings if any(f"peer={each} " in line for each in offenders)]
 
-    wait_until(lines, DEADLINE_S, "the log names the connection")
-    (line,) = lines()
-    assert REASONS[kind] in line
+    wait_until(lines, DEADLINE_S, "the log names a connection", interval_s=0.2)
+    assert all(REASONS[kind] in line for line in lines())
 
 
 @pytest.mark.parametrize(
