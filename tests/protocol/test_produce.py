@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from broker_process import BrokerProcess, wait_until
 from protocol.client import DEADLINE_S, Client, Error, Topic, produce_body
 from protocol.records import CONTROL, TRANSACTIONAL, batch
 from protocol.schema import versions
@@ -32,6 +33,16 @@ def test_without_acknowledgement(client: Client, topic: str, version: int) -> No
     placed = client.produce(made, batch(b"b"), version=version)
     assert (placed.error_code, placed.base_offset) == (Error.NONE, 1)
     assert client.values(made) == [b"a", b"b"]
+
+
+def test_without_acknowledgement_and_gone(client: Client, broker: BrokerProcess, topic: str) -> None:
+    """Clients that send with acks=0 and close at once: what they sent is stored."""
+    made, count = client.create(topic), 64
+    for number in range(count):
+        with Client(broker.address) as passing:
+            passing.send("Produce", 9, **produce_body(made, {0: batch(b"%d" % number)}, acks=0))
+    wait_until(lambda: len(client.values(made)) == count, 20, "all records are there")
+    assert sorted(client.values(made), key=int) == [b"%d" % number for number in range(count)]
 
 
 @pytest.mark.parametrize("version", versions("Produce"))

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wiber_model::{Batch, Offset, TimestampMs};
-use wiber_storage::validate::{Checked, Refusal, Rules, find_by_timestamp, validate};
+use wiber_storage::validate::{Allowance, Checked, Refusal, Rules, find_by_timestamp};
 
 /// A function and its arguments.
 #[derive(Debug)]
@@ -39,12 +39,11 @@ impl Job {
     #[must_use]
     pub fn run(self) -> JobOutput {
         match self {
-            Job::Validate { parts, now } => JobOutput::Validated(
-                parts
-                    .into_iter()
-                    .map(|(records, rules)| validate(records, &rules, now))
-                    .collect(),
-            ),
+            Job::Validate { parts, now } => {
+                let mut allowance = Allowance::default();
+                let validate = |(records, rules)| allowance.validate(records, &rules, now);
+                JobOutput::Validated(parts.into_iter().map(validate).collect())
+            }
             Job::FindTimestamp {
                 batch,
                 timestamp,

@@ -211,12 +211,12 @@ impl ShardNet {
         }
     }
 
-    /// Whether frames of a connection are still to be served.
+    /// Whether frames of a connection are still to be served. Those of a client that went are: it may have wanted no answer.
     pub(crate) fn serves(&self, connection: ConnectionId) -> bool {
         let connections = self.connections.borrow();
         connections
             .get(&connection)
-            .is_some_and(|connection| connection.is_served())
+            .is_none_or(|connection| connection.is_served())
     }
 
     /// Answers the oldest frame of a connection at the end of this turn.

@@ -24,7 +24,9 @@ use bytes::Bytes;
 use wiber_model::batch::{
     Batch, BatchError, Compression, HEADER_BYTES, LOG_OVERHEAD_BYTES, TimestampType,
 };
-use wiber_model::limit::{DEFAULT_MAX_MESSAGE_BYTES, MAX_DECOMPRESSED_BATCH_BYTES};
+use wiber_model::limit::{
+    DEFAULT_MAX_MESSAGE_BYTES, MAX_DECOMPRESSED_BATCH_BYTES, MAX_FRAME_BYTES,
+};
 use wiber_model::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 use crate::compression::{
@@ -45,6 +47,10 @@ pub const INLINE_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const INLINE_COMPRESSED_BYTES_MAX: usize = 16 * 1024;
 /// The most that may have to be unfolded where a batch arrives.
 pub const INLINE_DECOMPRESSED_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The most that a batch may unfold to that is brought into another form, in bytes: compressing costs more than checking, up to a second for
+/// each 300 MB.
+pub const RECOMPRESSED_UNFOLDED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// The least that a batch of any format declares as its length: that of format 0.
 const OLDEST_LENGTH_MIN: i32 = 14;
@@ -223,6 +229,14 @@ pub enum TooLarge {
         /// As configured.
         max_message_bytes: usize,
     },
+    /// All batches of the request, as their topics want them compressed.
+    #[error(
+        "the request's record batches, as compression.type of their topics demands them, have more than {limit_bytes} bytes"
+    )]
+    RecompressedInAll {
+        /// The most that is allowed.
+        limit_bytes: usize,
+    },
     /// What it unfolds to.
     #[error("the records unfold to more than {limit_bytes} bytes")]
     Decompressed {
@@ -311,6 +325,12 @@ impl Refusal {
     }
 }
 
+impl From<TooLarge> for Refusal {
+    fn from(too_large: TooLarge) -> Refusal {
+        Refusal::TooLarge(too_large)
+    }
+}
+
 impl From<Invalid> for Refusal {
     fn from(invalid: Invalid) -> Refusal {
         Refusal::Invalid(invalid)
@@ -336,13 +356,75 @@ impl From<RecordsError> for Refusal {
 /// # Errors
 /// A [`Refusal`] if they must not be appended.
 pub fn validate(records: Bytes, rules: &Rules, now: TimestampMs) -> Result<Checked, Refusal> {
-    let batch = only_batch(records, rules)?;
-    check_header(&batch)?;
-    let newest = check_records(&batch, rules, now)?;
-    let batch = match rules.codec_for(&batch) {
-        Some(codec) => recompressed(&batch, codec, newest.records_bytes, rules)?,
-        None => batch,
-    };
+    Allowance::default().validate(records, rules, now)
+}
+
+/// What the batches of one request may still cost beyond their own bytes: a client that sends little must not take much.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Allowance {
+    /// What compressed batches may still unfold to, in bytes.
+    unfolded_bytes: u64,
+    /// What may still come of batches that are brought into another form, in bytes.
+    recompressed_bytes: usize,
+}
+
+/// As much as one batch may unfold to, and as a producer can send in one request that brings its batches into the form itself.
+impl Default for Allowance {
+    fn default() -> Allowance {
+        Allowance {
+            unfolded_bytes: MAX_DECOMPRESSED_BATCH_BYTES,
+            recompressed_bytes: MAX_FRAME_BYTES,
+        }
+    }
+}
+
+impl Allowance {
+    /// As [`validate`], for one of several batches.
+    ///
+    /// # Errors
+    /// As for [`validate`], and if nothing is left.
+    pub fn validate(
+        &mut self,
+        records: Bytes,
+        rules: &Rules,
+        now: TimestampMs,
+    ) -> Result<Checked, Refusal> {
+        let batch = only_batch(records, rules)?;
+        check_header(&batch)?;
+        let codec = rules.codec_for(&batch);
+        let most = codec.map_or(u64::MAX, |_| RECOMPRESSED_UNFOLDED_BYTES_MAX);
+        let limit_bytes = rules
+            .decompressed_bytes_max
+            .min(most)
+            .min(self.unfolded_bytes);
+        let newest = check_records(&batch, rules, limit_bytes, now);
+        if batch.compression() != Ok(Compression::None) {
+            self.unfolded_bytes -= match &newest {
+                Ok(newest) => newest.records_bytes.min(limit_bytes),
+                Err(Refusal::TooLarge(_)) => limit_bytes,
+                Err(_) => 0,
+            };
+        }
+        let newest = newest?;
+        let Some(codec) = codec else {
+            return finish(batch, newest, rules, now);
+        };
+        let batch = recompressed(&batch, codec, newest.records_bytes, rules)?;
+        let left = self.recompressed_bytes.checked_sub(batch.size_bytes());
+        self.recompressed_bytes = left.ok_or(TooLarge::RecompressedInAll {
+            limit_bytes: MAX_FRAME_BYTES,
+        })?;
+        finish(batch, newest, rules, now)
+    }
+}
+
+/// The last checks and the last touch, once the batch has the form in which it is kept.
+fn finish(
+    batch: Batch,
+    newest: Newest,
+    rules: &Rules,
+    now: TimestampMs,
+) -> Result<Checked, Refusal> {
     let size_bytes = batch.size_bytes();
     if size_bytes > rules.segment_bytes {
         return Err(Refusal::BeyondSegment {
@@ -485,7 +567,12 @@ struct Newest {
 }
 
 /// Checks every record.
-fn check_records(batch: &Batch, rules: &Rules, now: TimestampMs) -> Result<Newest, Refusal> {
+fn check_records(
+    batch: &Batch,
+    rules: &Rules,
+    limit_bytes: u64,
+    now: TimestampMs,
+) -> Result<Newest, Refusal> {
     let base_timestamp = batch.base_timestamp();
     let judge = Judge::new(batch, rules, now);
     let mut newest = Newest {
@@ -500,7 +587,7 @@ fn check_records(batch: &Batch, rules: &Rules, now: TimestampMs) -> Result<Newes
         count: 0,
     };
     let mut keys_alone = true;
-    let records_bytes = walk(batch, rules.decompressed_bytes_max, |sketch: Sketch| {
+    let records_bytes = walk(batch, limit_bytes, |sketch: Sketch| {
         let offset_delta = sketch.offset_delta;
         if offset_delta != index {
             gap = Some(Invalid::OffsetDelta {

@@ -268,6 +268,51 @@ fn levels_are_heeded() {
 }
 
 #[test]
+fn a_small_request_does_not_become_a_huge_one() {
+    let mut builder = BatchBuilder::new(NOW);
+    builder.push(NOW, None, Some(&vec![0; 900_000]), &[]);
+    let bytes = built(Compression::Zstd, &builder).into_bytes();
+    let rules = compressed_as(Codec::of(Compression::None));
+    let one = validate(bytes.clone(), &rules, NOW).unwrap();
+    let fit = MAX_FRAME_BYTES / one.batch.size_bytes();
+    assert!(bytes.len() * fit < 100_000);
+    let mut allowance = Allowance::default();
+    for number in 0..fit + 2 {
+        let checked = allowance.validate(bytes.clone(), &rules, NOW);
+        let refused = Err(Refusal::TooLarge(TooLarge::RecompressedInAll {
+            limit_bytes: MAX_FRAME_BYTES,
+        }));
+        assert_eq!(checked.is_ok(), number < fit, "batch {number}");
+        assert!(checked.is_ok() || checked == refused);
+    }
+    // What needs no other form is still taken.
+    let as_it_is = allowance.validate(bytes, &Rules::default(), NOW);
+    assert!(as_it_is.is_ok());
+}
+
+#[test]
+fn what_unfolds_to_much_is_not_compressed_again() {
+    let mut builder = BatchBuilder::new(NOW);
+    let value = vec![0; RECOMPRESSED_UNFOLDED_BYTES_MAX as usize];
+    builder.push(NOW, None, Some(&value), &[]);
+    let bytes = built(Compression::Zstd, &builder).into_bytes();
+    let checked = |rules: &Rules| validate(bytes.clone(), rules, NOW).map(|it| it.record_count);
+    assert_eq!(checked(&Rules::default()), Ok(1));
+    let refused = TooLarge::Decompressed {
+        limit_bytes: RECOMPRESSED_UNFOLDED_BYTES_MAX,
+    };
+    let rules = compressed_as(Codec::of(Compression::Gzip));
+    assert_eq!(checked(&rules), Err(Refusal::TooLarge(refused)));
+    // All batches of a request together unfold to no more than one of them may.
+    let mut allowance = Allowance::default();
+    let fit = MAX_DECOMPRESSED_BATCH_BYTES / RECOMPRESSED_UNFOLDED_BYTES_MAX - 1;
+    for number in 0..=fit {
+        let checked = allowance.validate(bytes.clone(), &Rules::default(), NOW);
+        assert_eq!(checked.is_ok(), number < fit, "batch {number}");
+    }
+}
+
+#[test]
 fn what_becomes_too_large_by_its_codec_is_refused() {
     let mut builder = BatchBuilder::new(NOW);
     builder.push(NOW, None, Some(&[b'x'; 300_000]), &[]);
