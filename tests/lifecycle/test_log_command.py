@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from broker_process import BrokerProcess, binary
-from clients.librdkafka import Record, create_topic, produce_all
+from broker_process import BrokerProcess, binary, wait_until
+from clients.librdkafka import Record, create_topic, delete_records, delete_topic, produce_all
 from conftest import StartBroker
 from lifecycle.load import Load
 
@@ -45,9 +45,9 @@ def content(directory: Path) -> dict[Path, tuple[int, bytes]]:
 
 @pytest.fixture
 def stopped(start_broker: StartBroker, topic: str) -> BrokerProcess:
-    """A broker with a segment of many batches and of several index entries, in good order."""
+    """A broker with a segment of many batches and of more index entries than a checkpoint holds, in good order."""
     broker = start_broker()
-    create_topic(broker.address, topic, index_interval_bytes="4096", wiber_durability="relaxed")
+    create_topic(broker.address, topic, index_interval_bytes="1024", wiber_durability="relaxed")
     records = [Record(b"%d" % number) for number in range(BATCHES)]
     produce_all(broker.address, topic, records, batch_num_messages=1, linger_ms=0)
     broker.stop()
@@ -103,6 +103,52 @@ def test_beside_a_broker(start_broker: StartBroker, topic: str) -> None:
     load.stop()
     broker.stop()
     assert log_command("verify", "--data-dir", broker.data_dir).rstrip().endswith("all is well")
+
+
+def is_well(broker: BrokerProcess) -> None:
+    """`verify` and `inspect` find nothing wrong."""
+    directory = ("--data-dir", broker.data_dir)
+    assert log_command("verify", *directory).rstrip().endswith("all is well")
+    log_command("inspect", *directory, "--batches")
+    log_command("inspect", *directory)
+
+
+def test_a_topic_is_deleted_after_the_checkpoint(stopped: BrokerProcess, topic: str) -> None:
+    """Its files go at once, and the checkpoint that lists them stays a while: all is well, beside a broker too."""
+    stopped.start()
+    create_topic(stopped.address, f"{topic}-that-stays")
+    before = segment_file(stopped, "log")
+    delete_topic(stopped.address, topic)
+    wait_until(lambda: not before.exists(), DEADLINE_S, "the topic's files are deleted")
+    is_well(stopped)
+    stopped.kill()
+    is_well(stopped)
+    stopped.start()
+    is_well(stopped)
+    stopped.stop()
+    is_well(stopped)
+
+
+def test_records_are_deleted_after_the_checkpoint(start_broker: StartBroker, topic: str) -> None:
+    """Files below the log start go, though the checkpoint lists them: all is well."""
+    broker = start_broker()
+    create_topic(broker.address, topic, segment_bytes="1048576")
+    records = [Record(b"x" * 50_000) for _ in range(100)]
+    produce_all(broker.address, topic, records, batch_num_messages=1)
+    broker.stop()
+    files = sorted(file for file in broker.data_dir.rglob("*.log") if file.stat().st_size)
+    assert len(files) > 2
+    broker.start()
+    delete_records(broker.address, topic)
+    is_well(broker)
+    broker.kill()
+    is_well(broker)
+    # The recovery deletes what lies below the log start.
+    broker.start()
+    wait_until(lambda: not files[0].exists(), DEADLINE_S, "the files are deleted")
+    is_well(broker)
+    broker.kill()
+    is_well(broker)
 
 
 def problem_of(broker: BrokerProcess) -> dict[str, object]:

@@ -1,11 +1,11 @@
 //! Looks through a data directory and changes nothing: what is in it, and whether it is what was written.
 //!
 //! It may be done while a broker runs: what a checkpoint makes obsolete meanwhile (recycled extents, deleted files) is no
-//! damage, and is looked at again.
+//! damage, and is looked at again. A checkpoint lists the logs as of its cut: files of a topic that the WAL deletes, or below
+//! a log start that it moves, may be gone, and whoever recovers the directory does not miss them.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use wiber_controller::{ClusterImage, Recovered};
 use wiber_model::{Batch, BatchError, Lsn, Offset, PartitionId};
 use wiber_storage::checkpoint::CheckpointError;
@@ -140,24 +140,94 @@ pub fn inspect(
     tell(Found::Identity(&identity));
     let mut inspection = Inspection {
         disk,
+        identity: &identity,
         depth,
         tell,
         summary: Summary::default(),
+        missing: Vec::new(),
     };
-    let (checkpoint, groups, damage) = inspection.checkpoint_and_wal(&identity)?;
-    let metadata = inspection.groups(groups, damage);
-    let image = inspection.image(checkpoint.as_ref(), metadata);
+    let (checkpoint, groups, damage) = inspection.checkpoint_and_wal()?;
+    let since = Since::of(checkpoint.as_ref(), &groups);
+    inspection.groups(groups, damage);
+    if let Err(error) = &since.image {
+        inspection.problem(FileId::Checkpoint, 0, format!("metadata: {error}"));
+    }
     if let Some(checkpoint) = &checkpoint {
-        inspection.logs(checkpoint, &image);
+        inspection.logs(checkpoint, &since);
+        inspection.tell_missing(checkpoint);
     }
     Ok(inspection.summary)
 }
 
 struct Inspection<'a> {
     disk: &'a mut dyn Disk,
+    identity: &'a Identity,
     depth: Depth,
     tell: &'a mut dyn FnMut(Found<'_>),
     summary: Summary,
+    /// Segments of which a file is missing, each with the log's start and what is wrong. A broker that runs may have deleted them, so they
+    /// are told last.
+    missing: Vec<(Segment, Offset, Wrong)>,
+}
+
+/// What is wrong with a file, and at which byte.
+type Wrong = (FileId, u64, String);
+
+/// What the WAL says of the logs that the checkpoint lists.
+struct Since {
+    /// The metadata, or why they cannot be read.
+    image: Result<ClusterImage, String>,
+    /// Where logs start whose start was moved.
+    starts: BTreeMap<PartitionId, Offset>,
+}
+
+impl Since {
+    fn of(checkpoint: Option<&Checkpoint>, groups: &[Group]) -> Since {
+        let section = checkpoint.and_then(|c| {
+            c.sections
+                .iter()
+                .find(|s| s.participant == Participant::CONTROLLER)
+        });
+        let cut = section.map_or(Lsn::ZERO, |section| section.cut);
+        let (mut metadata, mut starts) = (Vec::new(), BTreeMap::new());
+        for (lsn, _, frame) in groups.iter().flat_map(|(.., frames)| frames) {
+            match frame {
+                Frame::Metadata(bytes) if *lsn > cut => metadata.push(bytes.clone()),
+                Frame::LogStart { partition, start } => {
+                    let latest = starts.entry(*partition).or_insert(*start);
+                    *latest = (*latest).max(*start);
+                }
+                _ => {}
+            }
+        }
+        let recovered = Recovered::new(section.map(|section| section.bytes.clone()), metadata);
+        Since {
+            image: recovered
+                .map(|recovered| recovered.image().clone())
+                .map_err(|error| error.to_string()),
+            starts,
+        }
+    }
+
+    fn topic(&self, id: PartitionId) -> Option<&str> {
+        let topic = self.image.as_ref().ok()?.topic_by_id(id.topic)?;
+        Some(topic.name.as_str())
+    }
+
+    /// Whether the topic was deleted.
+    fn deletes(&self, id: PartitionId) -> bool {
+        self.image.is_ok() && self.topic(id).is_none()
+    }
+
+    /// Whether nobody misses a segment of a log that started at `start`.
+    fn drops(&self, segment: &Segment, start: Offset) -> bool {
+        let id = segment.id.partition;
+        let start = self
+            .starts
+            .get(&id)
+            .map_or(start, |since| start.max(*since));
+        segment.next_offset <= start || self.deletes(id)
+    }
 }
 
 /// A group as it is kept until the WAL was read through.
@@ -182,10 +252,7 @@ impl Inspection<'_> {
     }
 
     /// The newest checkpoint and the WAL behind it, which belong together.
-    fn checkpoint_and_wal(
-        &mut self,
-        identity: &Identity,
-    ) -> Result<CheckpointAndWal, InspectError> {
+    fn checkpoint_and_wal(&mut self) -> Result<CheckpointAndWal, InspectError> {
         for tries in 1.. {
             let checkpoint = match Checkpoint::read(self.disk) {
                 Ok(checkpoint) => checkpoint,
@@ -200,7 +267,7 @@ impl Inspection<'_> {
                     return Ok((None, Vec::new(), Vec::new()));
                 }
             };
-            let (groups, damage) = read_wal(self.disk, identity, checkpoint.as_ref())?;
+            let (groups, damage) = read_wal(self.disk, self.identity, checkpoint.as_ref())?;
             // Extents that a newer checkpoint frees are written over while they are read.
             if damage.is_empty() || tries == TRIES || !self.moved_on(checkpoint.as_ref()) {
                 if let Some(checkpoint) = &checkpoint {
@@ -212,9 +279,8 @@ impl Inspection<'_> {
         unreachable!("the last try returns")
     }
 
-    /// Tells of the groups. Returns the metadata frames in them.
-    fn groups(&mut self, groups: Vec<Group>, damage: Vec<Damage>) -> Vec<(Lsn, Bytes)> {
-        let mut metadata = Vec::new();
+    /// Tells of the groups.
+    fn groups(&mut self, groups: Vec<Group>, damage: Vec<Damage>) {
         for (extent, at, header, frames) in groups {
             self.summary.groups += 1;
             self.summary.frames += frames.len() as u64;
@@ -229,9 +295,6 @@ impl Inspection<'_> {
                     participant,
                     frame: &frame,
                 });
-                if let Frame::Metadata(bytes) = frame {
-                    metadata.push((lsn, bytes));
-                }
             }
         }
         for damage in damage {
@@ -243,7 +306,6 @@ impl Inspection<'_> {
             );
             self.problem(FileId::Wal(damage.extent), damage.at, what);
         }
-        metadata
     }
 
     /// Whether a newer checkpoint has taken the place of this one.
@@ -252,32 +314,7 @@ impl Inspection<'_> {
         Checkpoint::read(self.disk).is_ok_and(|now| id(now.as_ref()) != id(checkpoint))
     }
 
-    /// The metadata, for the topics' names.
-    fn image(
-        &mut self,
-        checkpoint: Option<&Checkpoint>,
-        metadata: Vec<(Lsn, Bytes)>,
-    ) -> ClusterImage {
-        let section = checkpoint.and_then(|c| {
-            c.sections
-                .iter()
-                .find(|s| s.participant == Participant::CONTROLLER)
-        });
-        let cut = section.map_or(Lsn::ZERO, |section| section.cut);
-        let frames = metadata
-            .into_iter()
-            .filter(|(lsn, _)| *lsn > cut)
-            .map(|(_, bytes)| bytes);
-        match Recovered::new(section.map(|s| s.bytes.clone()), frames.collect()) {
-            Ok(recovered) => recovered.image().clone(),
-            Err(error) => {
-                self.problem(FileId::Checkpoint, 0, format!("metadata: {error}"));
-                ClusterImage::default()
-            }
-        }
-    }
-
-    fn logs(&mut self, checkpoint: &Checkpoint, image: &ClusterImage) {
+    fn logs(&mut self, checkpoint: &Checkpoint, since: &Since) {
         for section in &checkpoint.sections {
             if section.participant == Participant::CONTROLLER {
                 continue;
@@ -285,7 +322,7 @@ impl Inspection<'_> {
             match ShardSection::decode(section.bytes.clone()) {
                 Ok(decoded) => {
                     for state in decoded.logs {
-                        self.log(checkpoint, &state, image);
+                        self.log(checkpoint, &state, since);
                     }
                 }
                 Err(error) => self.problem(
@@ -297,47 +334,66 @@ impl Inspection<'_> {
         }
     }
 
-    fn log(&mut self, checkpoint: &Checkpoint, state: &LogState, image: &ClusterImage) {
+    fn log(&mut self, checkpoint: &Checkpoint, state: &LogState, since: &Since) {
         self.summary.logs += 1;
-        let topic = image
-            .topic_by_id(state.id.topic)
-            .map(|topic| topic.name.as_str());
+        let topic = since.topic(state.id);
         (self.tell)(Found::Log { topic, state });
-        for (from, to) in state.holes.entries() {
+        if !since.deletes(state.id) {
             let name = partition_name(topic, state.id);
-            let what = format!("{name}: the records from offset {from} to before {to} are lost");
-            self.problem(FileId::Checkpoint, 0, what);
-        }
-        if let Some(damage) = &state.damage {
-            let name = partition_name(topic, state.id);
-            self.problem(
-                FileId::Checkpoint,
-                0,
-                format!("{name} takes no more: {damage}"),
-            );
+            for (from, to) in state.holes.entries() {
+                let what =
+                    format!("{name}: the records from offset {from} to before {to} are lost");
+                self.problem(FileId::Checkpoint, 0, what);
+            }
+            if let Some(damage) = &state.damage {
+                let what = format!("{name} takes no more: {damage}");
+                self.problem(FileId::Checkpoint, 0, what);
+            }
         }
         for segment in &state.segments {
             self.summary.segments += 1;
             (self.tell)(Found::Segment(segment));
+            if since.drops(segment, state.start) {
+                continue;
+            }
             let result = match self.depth {
                 Depth::Outline => self.check_size(state, segment),
                 Depth::Batches => self
                     .check_batches(segment)
                     .and_then(|starts| self.check_index(state, segment, &starts)),
             };
-            if let Err((file, position, what)) = result
-                && !self.moved_on(Some(checkpoint))
+            let Err(wrong) = result else { continue };
+            if matches!(self.disk.size(wrong.0), Err(DiskError::NotFound)) {
+                self.missing.push((*segment, state.start, wrong));
+            } else if !self.moved_on(Some(checkpoint)) {
+                self.problem(wrong.0, wrong.1, wrong.2);
+            }
+        }
+    }
+
+    /// Tells of the files that are missing and that no broker has deleted while the others were looked at.
+    fn tell_missing(&mut self, checkpoint: &Checkpoint) {
+        let missing = std::mem::take(&mut self.missing);
+        if missing.is_empty() {
+            return;
+        }
+        let groups = read_wal(self.disk, self.identity, Some(checkpoint));
+        let since = groups.map(|(groups, _)| Since::of(Some(checkpoint), &groups));
+        // The extents that were just read may be another checkpoint's.
+        if self.moved_on(Some(checkpoint)) {
+            return;
+        }
+        for (segment, start, (file, position, what)) in missing {
+            if !since
+                .as_ref()
+                .is_ok_and(|since| since.drops(&segment, start))
             {
                 self.problem(file, position, what);
             }
         }
     }
 
-    fn check_size(
-        &mut self,
-        state: &LogState,
-        segment: &Segment,
-    ) -> Result<(), (FileId, u64, String)> {
+    fn check_size(&mut self, state: &LogState, segment: &Segment) -> Result<(), Wrong> {
         for (file, bytes) in [
             (FileId::Segment(segment.id), segment.bytes),
             (FileId::Index(segment.id), state.index_file_bytes(segment)),
@@ -356,17 +412,14 @@ impl Inspection<'_> {
                         format!("it has {have} bytes and should have {bytes}"),
                     ));
                 }
-                Err(error) => return Err((file, 0, error.to_string())),
+                Err(error) => return Err((file, 0, read_error(&error))),
             }
         }
         Ok(())
     }
 
     /// Reads every batch. Returns where each starts.
-    fn check_batches(
-        &mut self,
-        segment: &Segment,
-    ) -> Result<BTreeMap<u64, Offset>, (FileId, u64, String)> {
+    fn check_batches(&mut self, segment: &Segment) -> Result<BTreeMap<u64, Offset>, Wrong> {
         let file = FileId::Segment(segment.id);
         let mut starts = BTreeMap::new();
         let mut position = 0;
@@ -438,7 +491,7 @@ impl Inspection<'_> {
         state: &LogState,
         segment: &Segment,
         starts: &BTreeMap<u64, Offset>,
-    ) -> Result<(), (FileId, u64, String)> {
+    ) -> Result<(), Wrong> {
         let leads = |entry: &IndexEntry| {
             let offset = segment.id.base.plus(i64::from(entry.relative_offset));
             if starts.get(&u64::from(entry.position)) == Some(&offset) {
