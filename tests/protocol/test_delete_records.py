@@ -124,3 +124,24 @@ def test_a_topic_that_keeps_everything(client: Client, topic: str) -> None:
     """Without a clean-up policy only retention is off: what is deleted on request goes."""
     client.create(topic, cleanup_policy="")
     assert outcome(delete(client, 2, topic, {0: HIGH_WATERMARK})[0]) == (Error.NONE, 0)
+
+
+def offset_at(client: Client, topic: Topic, timestamp: int) -> int:
+    """The first record of that time or later."""
+    wanted = [{"partition_index": 0, "timestamp": timestamp}]
+    body = {"replica_id": -1, "topics": [{"name": topic.name, "partitions": wanted}]}
+    (found,) = client.ask("ListOffsets", 7, **body).topics
+    assert found.partitions[0].error_code == Error.NONE
+    return found.partitions[0].offset
+
+
+@pytest.mark.parametrize("version", versions("DeleteRecords"))
+def test_times_of_what_is_left(client: Client, topic: str, version: int) -> None:
+    """A look-up by time passes over what is deleted, also within a batch, and goes on behind it."""
+    made = client.create(topic)
+    # Records 0 to 2 at times 300, 200, 100; then 3 at 250.
+    assert client.produce(made, batch(b"a", b"b", b"c", timestamp=300, step_ms=-100)).error_code == Error.NONE
+    assert client.produce(made, batch(b"d", timestamp=250)).error_code == Error.NONE
+    assert [offset_at(client, made, time) for time in (100, 220, 300, 301)] == [0, 0, 0, -1]
+    assert outcome(delete(client, version, topic, {0: 1})[0]) == (Error.NONE, 1)
+    assert [offset_at(client, made, time) for time in (100, 220, 260)] == [1, 3, -1]

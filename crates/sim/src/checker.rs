@@ -8,7 +8,9 @@
 //!   stays readable. A log that lost records never gives their offsets again.
 
 mod answers;
+mod operations;
 mod partition;
+mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -17,6 +19,7 @@ use wiber_broker::{Broker, Shard};
 use wiber_model::batch::TimestampType;
 use wiber_model::{Batch, Now, Offset, PartitionId, TimestampMs, TopicId};
 use wiber_protocol::Str;
+use wiber_storage::compression::Decoder;
 use wiber_storage::frame::Frame;
 
 use crate::coverage::{Count, Coverage};
@@ -24,7 +27,9 @@ use crate::disk::wal_watch::{Cost, WalWatch};
 use crate::exchange::{Exchange, Place, Seen};
 use crate::story::{About, Story};
 pub use answers::{Scene, error_name};
-pub use partition::{Entry, Partition};
+use operations::View;
+pub use partition::{Entry, LogRules, Partition};
+use settings::Settings;
 
 /// A broken promise.
 #[derive(Clone, Debug)]
@@ -44,6 +49,8 @@ pub struct Issued {
     pub hash: u64,
     /// The records' timestamps.
     pub timestamps: Rc<[i64]>,
+    /// Of the records, not compressed.
+    pub records: u64,
     /// Whether it may be stored once only.
     pub idempotent: bool,
     /// Whether its records are compressed.
@@ -59,16 +66,20 @@ pub struct Issued {
 pub struct Topic {
     /// Its name.
     pub name: Str,
-    /// How many partitions it has.
+    /// How many partitions it has, as clients were told.
     pub partitions: i32,
-    /// Whether it is relaxed (S6).
-    pub relaxed: bool,
-    /// Whether the broker sets the timestamps.
+    /// How many a shard had.
+    pub partitions_seen: i32,
+    /// Up to where the metadata were applied that the shard had which showed it first.
+    pub seen_at: u64,
+    /// Its settings, as clients were told.
+    pub settings: Settings,
+    /// Whether some shard set the timestamps at some time.
     pub append_time: bool,
-    /// `retention.ms`.
-    pub retention_ms: i64,
-    /// `retention.bytes`.
-    pub retention_bytes: i64,
+    /// Whether some shard left them to the producers at some time.
+    pub create_time: bool,
+    /// Whether some shard compressed batches otherwise at some time.
+    pub recompresses: bool,
     /// A client was told that it exists.
     pub acknowledged: bool,
     /// A client asked for its end.
@@ -110,6 +121,10 @@ pub struct Checker {
     /// Broken promises, the first one first.
     pub violations: Vec<Violation>,
     issued: BTreeMap<u64, Issued>,
+    /// The contents of what was sent, by their records.
+    by_records: BTreeMap<u64, u64>,
+    /// What each shard knows of topics: their settings, and how many partitions they have.
+    views: BTreeMap<u16, View>,
     producer_ids: BTreeSet<i64>,
     /// How many logs each shard had when it was looked at last.
     shard_logs: BTreeMap<u16, usize>,
@@ -145,6 +160,7 @@ impl Checker {
 
     /// A client is going to send a batch.
     pub fn issue(&mut self, content: u64, issued: Issued) {
+        self.by_records.insert(issued.records, content);
         if self.issued.insert(content, issued).is_some() {
             self.fail(
                 About::Broker,
@@ -175,10 +191,11 @@ impl Checker {
         &mut self,
         frames: &[Frame],
         now: Now,
-        shard: &Shard,
+        (number, shard): (u16, &Shard),
         coverage: &mut Coverage,
         story: &mut Story,
     ) {
+        self.learn(number, shard, coverage);
         for frame in frames {
             match frame {
                 Frame::Batch { partition, batch } => {
@@ -199,7 +216,7 @@ impl Checker {
                 Frame::LogStart { partition, start } => {
                     coverage.add(Count::LogStartMoves);
                     story.tell(About::Partition(*partition), || {
-                        format!("retention moves the log start to {start}")
+                        format!("the log start moves to {start}")
                     });
                     self.move_start(*partition, *start, now.wall);
                 }
@@ -219,11 +236,22 @@ impl Checker {
         coverage.add(Count::BatchesAppended);
         let about = About::Partition(id);
         story.tell(about, || format!("appended {batch:?}"));
-        let content = hash(&batch.payload());
-        let append_time = self
-            .topics
-            .get(&id.topic)
-            .is_some_and(|topic| topic.append_time);
+        let topic = self.topics.get(&id.topic);
+        let recompresses = topic.is_some_and(|topic| topic.recompresses);
+        let append_time = batch.timestamp_type() == TimestampType::LogAppendTime;
+        let time_may_be = topic.is_some_and(|topic| match append_time {
+            true => topic.append_time,
+            false => topic.create_time,
+        });
+        let as_it_is = hash(&batch.payload());
+        let recompressed = recompresses && !self.issued.contains_key(&as_it_is);
+        let content = match recompressed {
+            true => {
+                let known = records_hash(batch).and_then(|hash| self.by_records.get(&hash));
+                known.copied().unwrap_or(as_it_is)
+            }
+            false => as_it_is,
+        };
         let Some(issued) = self.issued.get_mut(&content) else {
             self.fail(about, format!("{batch:?} was appended, and nobody sent it"));
             return;
@@ -232,6 +260,9 @@ impl Checker {
             issued.appended_ns = now.monotonic.0;
         }
         issued.appended += 1;
+        if recompressed {
+            coverage.add(Count::Recompressed);
+        }
         if issued.compressed {
             coverage.add(Count::CompressedBatches);
         }
@@ -241,13 +272,12 @@ impl Checker {
             Rc::clone(&issued.timestamps)
         };
         let as_sent = issued.hash == hash(&batch.bytes()[wiber_model::batch::CRC_START..]);
-        let stamped = append_time && batch.timestamp_type() == TimestampType::LogAppendTime;
         let to_its_place = issued.place.index == id.partition
             && self
                 .topics
                 .get(&id.topic)
                 .is_some_and(|topic| topic.name == issued.place.name);
-        if !(as_sent || stamped) || batch.check_crc().is_err() {
+        if !(as_sent || append_time || recompressed) || !time_may_be || batch.check_crc().is_err() {
             self.fail(about, format!("{batch:?} is not what was sent"));
         } else if !to_its_place {
             self.fail(about, format!("{batch:?} was sent elsewhere"));
@@ -258,20 +288,15 @@ impl Checker {
     }
 
     fn move_start(&mut self, id: PartitionId, start: Offset, now: TimestampMs) {
-        let limits = self
-            .topics
-            .get(&id.topic)
-            .map(|topic| (topic.retention_ms, topic.retention_bytes));
         let partition = self.partition(id);
-        let (retention_ms, retention_bytes) = limits.unwrap_or((-1, -1));
         let result = if start <= partition.start || start > partition.visible_end {
             Err(format!(
                 "the log start moves from {} to {start}, with the high watermark at {}",
                 partition.start, partition.visible_end
             ))
-        } else if !partition.may_expire(start, now, retention_ms, retention_bytes) {
+        } else if !partition.is_wanted(start) && !partition.may_expire(start, now) {
             Err(format!(
-                "retention moves the log start to {start}, and what lies before it may stay"
+                "the log start moves to {start}; nobody asked for it, and what lies before it may stay"
             ))
         } else {
             Ok(())
@@ -282,6 +307,7 @@ impl Checker {
 
     /// Looks at a shard at the end of a step.
     pub fn observe(&mut self, number: u16, shard: &Shard, wal: &WalWatch, coverage: &mut Coverage) {
+        self.learn(number, shard, coverage);
         let mut count = 0;
         for log in shard.store().logs() {
             count += 1;
@@ -290,11 +316,7 @@ impl Checker {
                 self.meet(id, shard, coverage);
             }
             let partition = self.partition(id);
-            let stable_end = if partition.relaxed {
-                wal.written_end(id)
-            } else {
-                wal.durable_end(id)
-            };
+            let stable_end = partition.stable_end(wal);
             let result = partition.observe(log, stable_end);
             partition.present = true;
             let result = result.and_then(|expired| match (expired, self.excuses.expiry) {
@@ -317,7 +339,11 @@ impl Checker {
         let mut wrong = Vec::new();
         for (id, partition) in &mut self.partitions {
             let known = shard.image().topic_by_id(id.topic).is_some();
-            if known || !partition.present {
+            let topic = self.topics.get(&id.topic);
+            let applied = shard.image().offset().0;
+            // A shard that is behind does not know it yet.
+            let is_behind = topic.is_some_and(|topic| applied < topic.seen_at);
+            if known || is_behind || !partition.present {
                 continue;
             }
             partition.present = false;
@@ -347,6 +373,7 @@ impl Checker {
     ) {
         self.ready = false;
         self.shard_logs.clear();
+        self.views.clear();
         self.partitions
             .values_mut()
             .for_each(|partition| partition.present = false);
@@ -378,7 +405,8 @@ impl Checker {
                 let expire = self.excuses.expiry;
                 let partition = self.partition(id);
                 let durable = wal.durable_end(id);
-                let floor = partition.promised_end.min(if lossy && partition.relaxed {
+                let relaxed = partition.was_relaxed();
+                let floor = partition.promised_end.min(if lossy && relaxed {
                     durable
                 } else {
                     Offset(i64::MAX)
@@ -390,7 +418,7 @@ impl Checker {
                 });
                 coverage.add_many(Count::Holes, log.holes().entries().len() as u64);
                 coverage.add_many(Count::DamagedLogs, u64::from(partition.damaged));
-                if partition.end < promised && partition.relaxed && lossy {
+                if partition.end < promised && relaxed && lossy {
                     coverage.add(Count::RelaxedLost);
                 }
                 let unsynced = partition.end > durable.max(partition.start) && !partition.damaged;
@@ -404,6 +432,7 @@ impl Checker {
                 }
             }
         }
+        self.check_views_after(broker, coverage);
         let missing = |(id, partition): (&PartitionId, &Partition)| {
             let topic = self.topics.get(&id.topic)?;
             let promised = topic.acknowledged && !topic.doomed;
@@ -437,7 +466,7 @@ impl Checker {
     }
 
     /// A request comes in at a shard.
-    pub fn arrive(&self, exchange: &mut Exchange, shard: &Shard, now_ns: u64) {
+    pub fn arrive(&mut self, exchange: &mut Exchange, shard: &Shard, now_ns: u64) {
         exchange.arrived_ns = Some(now_ns);
         let by_id = exchange.ask.is_by_id(exchange.version);
         let seen = |place: &Place| {
@@ -461,6 +490,7 @@ impl Checker {
             })
         };
         exchange.seen = exchange.ask.places().into_iter().map(seen).collect();
+        self.note_operation(exchange, shard);
     }
 
     /// Makes the acquaintance of a partition, and of its topic.
@@ -475,22 +505,20 @@ impl Checker {
             );
             return;
         };
-        let config = |key: &str| state.configs.get(key).map(String::as_str);
-        let number =
-            |key: &str, default: i64| config(key).and_then(|v| v.parse().ok()).unwrap_or(default);
-        const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+        let partitions = state.partitions.len() as i32;
         let topic = Topic {
             name: Str::from(state.name.as_str()),
-            partitions: state.partitions.len() as i32,
-            relaxed: config("wiber.durability") == Some("relaxed"),
-            append_time: config("message.timestamp.type") == Some("LogAppendTime"),
-            retention_ms: number("retention.ms", WEEK_MS),
-            retention_bytes: number("retention.bytes", -1),
+            partitions,
+            partitions_seen: partitions,
+            seen_at: shard.image().offset().0,
+            settings: Settings::new(&state.configs),
+            append_time: false,
+            create_time: false,
+            recompresses: false,
             acknowledged: false,
             doomed: false,
             gone: false,
         };
-        let relaxed = topic.relaxed;
         if !self.topics.contains_key(&id.topic) {
             coverage.add(Count::TopicsCreated);
             if self.topics.values().any(|other| other.name == topic.name) {
@@ -498,13 +526,14 @@ impl Checker {
             }
             self.topics.insert(id.topic, topic);
         }
-        self.partitions.insert(id, Partition::new(id, relaxed));
+        let rules = LogRules::of(&state.configs);
+        self.partitions.insert(id, Partition::new(id, rules));
     }
 
     fn partition(&mut self, id: PartitionId) -> &mut Partition {
         self.partitions
             .entry(id)
-            .or_insert_with(|| Partition::new(id, false))
+            .or_insert_with(|| Partition::new(id, LogRules::of(&BTreeMap::new())))
     }
 
     fn expect(&mut self, id: PartitionId, result: Result<(), String>) {
@@ -512,6 +541,13 @@ impl Checker {
             self.fail(About::Partition(id), what);
         }
     }
+}
+
+/// Of a batch's records, not compressed; none if they do not unfold.
+fn records_hash(batch: &Batch) -> Option<u64> {
+    let payload = batch.payload();
+    let decoder = Decoder::new(batch.compression().ok()?, &payload, u64::MAX).ok()?;
+    Some(hash(&decoder.into_vec().ok()?))
 }
 
 /// A 64-bit hash, the same everywhere. (FNV's prime over words, with a rotation to spread them.)

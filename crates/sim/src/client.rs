@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod consumer;
+pub mod operator;
 pub mod prober;
 pub mod producer;
 pub mod verifier;

@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use wiber_model::{Offset, PartitionId, TopicId};
 use wiber_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, FetchRequest, FetchResponse, InitProducerIdRequest,
-    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest,
-    MetadataResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, ProduceRequest,
-    ProduceResponse,
+    AlterConfigsRequest, AlterConfigsResponse, ApiVersionsRequest, ApiVersionsResponse,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    FetchRequest, FetchResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
+    MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    ProduceRequest, ProduceResponse,
 };
 use wiber_protocol::{
     ApiKey, DecodeError, EncodeError, Response, Str, decode_response, encode_request,
@@ -56,6 +58,14 @@ pub enum Ask {
     CreateTopics(CreateTopicsRequest),
     /// Topics that are to go.
     DeleteTopics(DeleteTopicsRequest),
+    /// More partitions of one topic.
+    CreatePartitions(CreatePartitionsRequest),
+    /// Other settings of one topic.
+    AlterConfigs(IncrementalAlterConfigsRequest),
+    /// All settings of one topic.
+    ReplaceConfigs(AlterConfigsRequest),
+    /// Records of one partition that are to go.
+    DeleteRecords(DeleteRecordsRequest, Place),
     /// A producer id.
     InitProducerId(InitProducerIdRequest),
 }
@@ -81,6 +91,14 @@ pub enum Answer {
     CreateTopics(CreateTopicsResponse),
     /// To [`Ask::DeleteTopics`].
     DeleteTopics(DeleteTopicsResponse),
+    /// To [`Ask::CreatePartitions`].
+    CreatePartitions(CreatePartitionsResponse),
+    /// To [`Ask::AlterConfigs`].
+    AlterConfigs(IncrementalAlterConfigsResponse),
+    /// To [`Ask::ReplaceConfigs`].
+    ReplaceConfigs(AlterConfigsResponse),
+    /// To [`Ask::DeleteRecords`].
+    DeleteRecords(DeleteRecordsResponse),
     /// To [`Ask::InitProducerId`].
     InitProducerId(InitProducerIdResponse),
 }
@@ -125,6 +143,10 @@ impl Ask {
             Ask::Metadata(_) => ApiKey::Metadata,
             Ask::CreateTopics(_) => ApiKey::CreateTopics,
             Ask::DeleteTopics(_) => ApiKey::DeleteTopics,
+            Ask::CreatePartitions(_) => ApiKey::CreatePartitions,
+            Ask::AlterConfigs(_) => ApiKey::IncrementalAlterConfigs,
+            Ask::ReplaceConfigs(_) => ApiKey::AlterConfigs,
+            Ask::DeleteRecords(..) => ApiKey::DeleteRecords,
             Ask::InitProducerId(_) => ApiKey::InitProducerId,
         }
     }
@@ -134,6 +156,7 @@ impl Ask {
         match self {
             Ask::Produce(_, parts) => parts.iter().map(|(place, _)| place).collect(),
             Ask::Fetch(_, parts) => parts.iter().map(|(place, _)| place).collect(),
+            Ask::DeleteRecords(_, place) => vec![place],
             Ask::ListOffsets(_, places) | Ask::EpochEnds(_, places) => places.iter().collect(),
             _ => Vec::new(),
         }
@@ -165,6 +188,10 @@ impl Exchange {
             Ask::Metadata(request) => encode_request(request, version, id, client),
             Ask::CreateTopics(request) => encode_request(request, version, id, client),
             Ask::DeleteTopics(request) => encode_request(request, version, id, client),
+            Ask::CreatePartitions(request) => encode_request(request, version, id, client),
+            Ask::AlterConfigs(request) => encode_request(request, version, id, client),
+            Ask::ReplaceConfigs(request) => encode_request(request, version, id, client),
+            Ask::DeleteRecords(request, _) => encode_request(request, version, id, client),
             Ask::InitProducerId(request) => encode_request(request, version, id, client),
         }?;
         // A network frame is nobody else's: the broker may write into it.
@@ -196,6 +223,10 @@ impl Exchange {
             Ask::Metadata(_) => self.response(body).map(Answer::Metadata),
             Ask::CreateTopics(_) => self.response(body).map(Answer::CreateTopics),
             Ask::DeleteTopics(_) => self.response(body).map(Answer::DeleteTopics),
+            Ask::CreatePartitions(_) => self.response(body).map(Answer::CreatePartitions),
+            Ask::AlterConfigs(_) => self.response(body).map(Answer::AlterConfigs),
+            Ask::ReplaceConfigs(_) => self.response(body).map(Answer::ReplaceConfigs),
+            Ask::DeleteRecords(..) => self.response(body).map(Answer::DeleteRecords),
             Ask::InitProducerId(_) => self.response(body).map(Answer::InitProducerId),
         }
     }

@@ -145,6 +145,8 @@ pub struct Plan {
     pub consumers: Vec<ConsumerPlan>,
     /// Pause of the prober and of the admin, in microseconds.
     pub pauses_us: (u64, u64),
+    /// Pause of the operator, in microseconds; none if there is none.
+    pub operator_pause_us: Option<u64>,
 }
 
 /// So often is a broker started on a disk that is full to the last byte.
@@ -191,6 +193,9 @@ impl Plan {
                 pick(rng, &[500, 2_000, 10_000]),
                 pick(rng, &[2_000, 10_000, 50_000]),
             ),
+            operator_pause_us: rng
+                .one_in(2)
+                .then(|| pick(rng, &[500, 2_000, 10_000, 50_000])),
         }
     }
 }
@@ -297,34 +302,45 @@ fn options(rng: &mut Rng, faults: FaultSet) -> BrokerOptions {
     }
 }
 
+/// The settings that topics have in a run, some from the beginning and some later.
+pub const SETTINGS: &[&str] = &[
+    "compression.type",
+    "index.interval.bytes",
+    "message.timestamp.type",
+    "retention.bytes",
+    "retention.ms",
+    "segment.ms",
+    "wiber.durability",
+];
+
+/// What a setting may be set to.
+pub fn value_of(rng: &mut Rng, key: &str) -> &'static str {
+    let values: &[&str] = match key {
+        "compression.type" => &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"],
+        "index.interval.bytes" => &["0", "100", "1000"],
+        "message.timestamp.type" => &["LogAppendTime", "LogAppendTime", "CreateTime"],
+        "retention.bytes" => &["0", "1000", "20000"],
+        "retention.ms" => &["5", "50", "500"],
+        "segment.ms" => &["1", "5", "20", "100"],
+        _ => &["relaxed", "relaxed", "synced"],
+    };
+    pick(rng, values)
+}
+
 fn topics(rng: &mut Rng) -> Vec<TopicPlan> {
     let count = 1 + rng.below(3);
     let topic = |rng: &mut Rng, i: u64| {
         let mut configs = Vec::new();
-        let mut set = |key: &str, value: String| configs.push((key.to_owned(), value));
-        if rng.one_in(3) {
-            set("wiber.durability", "relaxed".to_owned());
-        }
-        if rng.one_in(2) {
-            set("segment.ms", pick(rng, &[1, 5, 20, 100]).to_string());
-        }
-        if rng.one_in(4) {
-            set(
-                "retention.bytes",
-                pick(rng, &[0, 1_000, 20_000]).to_string(),
-            );
-        }
-        if rng.one_in(4) {
-            set("retention.ms", pick(rng, &[5, 50, 500]).to_string());
-        }
-        if rng.one_in(2) {
-            set(
-                "index.interval.bytes",
-                pick(rng, &[0, 100, 1_000]).to_string(),
-            );
-        }
-        if rng.one_in(6) {
-            set("message.timestamp.type", "LogAppendTime".to_owned());
+        for key in SETTINGS {
+            let odds = match *key {
+                "segment.ms" | "index.interval.bytes" => 2,
+                "wiber.durability" => 3,
+                "retention.bytes" | "retention.ms" => 4,
+                _ => 6,
+            };
+            if rng.one_in(odds) {
+                configs.push(((*key).to_owned(), value_of(rng, key).to_owned()));
+            }
         }
         TopicPlan {
             name: format!("topic-{i}").into(),

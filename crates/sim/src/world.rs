@@ -19,6 +19,7 @@ use wiber_storage::{FileId, OpToken};
 use crate::checker::{Checker, Violation};
 use crate::client::admin::Admin;
 use crate::client::consumer::Consumer;
+use crate::client::operator::Operator;
 use crate::client::prober::Prober;
 use crate::client::producer::Producer;
 use crate::client::verifier::Verifier;
@@ -199,6 +200,10 @@ impl<'a> World<'a> {
             plan.consumers
                 .iter()
                 .map(|plan| Some(Box::new(Consumer::new(plan.clone())) as Box<dyn Client>)),
+        );
+        clients.extend(
+            plan.operator_pause_us
+                .map(|pause| Some(Box::new(Operator::new(pause)) as Box<dyn Client>)),
         );
         let verifier = clients.len();
         let mut disk = SimDisk::new(rng.next_u64(), plan.disk_speed);

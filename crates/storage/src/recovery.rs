@@ -229,7 +229,10 @@ impl Rebuild {
             for state in decoded.logs {
                 if let Some(config) = configs.get(&state.id) {
                     let id = state.id;
-                    let log = PartitionLog::restore(state, Arc::clone(config));
+                    let mut log = PartitionLog::restore(state, Arc::clone(config));
+                    // Those were dropped after the section was made, if they could not be before: their files may be gone.
+                    let dropped = log.drop_segments_below_start();
+                    doomed.extend(dropped.into_iter().flat_map(files));
                     logs.insert(id, Rebuilt::new(log, section.cut));
                 }
             }

@@ -74,6 +74,8 @@ struct LookupUnderWay {
     part: usize,
     partition: PartitionId,
     spec: OffsetSpec,
+    /// Where what was not looked at yet begins.
+    from: Offset,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -518,6 +520,7 @@ impl Shard {
             part,
             partition,
             spec,
+            from: Offset::ZERO,
         };
         self.owner.lookups.insert(group, lookup);
         self.read_for_lookup(group, fx);
@@ -530,7 +533,7 @@ impl Shard {
         };
         let partition = lookup.partition;
         let log = self.store.log(partition);
-        let want = match log.map(|log| want_of(log, lookup.spec)) {
+        let want = match log.map(|log| want_of(log, lookup.spec, lookup.from)) {
             Some(Ok(want)) => want,
             Some(Err(known)) => return self.end_lookup(group, Ok(known), fx),
             None => {
@@ -552,7 +555,7 @@ impl Shard {
         result: Result<ReadOutput, ReadError>,
         fx: &mut Vec<Effect>,
     ) {
-        let Some(lookup) = self.owner.lookups.get(&group) else {
+        let Some(lookup) = self.owner.lookups.get_mut(&group) else {
             return;
         };
         match result {
@@ -561,15 +564,19 @@ impl Shard {
                     OffsetSpec::At(timestamp) => timestamp,
                     _ => batch.max_timestamp(),
                 };
-                let from = self
-                    .store
-                    .log(lookup.partition)
-                    .map_or(Offset::ZERO, PartitionLog::start);
+                let from = match lookup.spec {
+                    OffsetSpec::At(_) => {
+                        let log = self.store.log(lookup.partition);
+                        log.map_or(Offset::ZERO, PartitionLog::start)
+                    }
+                    _ => Offset::ZERO,
+                };
                 if batch.next_offset() <= from {
                     // Retention was faster than the read: what lies behind may have an answer.
                     self.read_for_lookup(group, fx);
                     return;
                 }
+                lookup.from = batch.next_offset();
                 let job = Job::FindTimestamp {
                     batch,
                     timestamp,
@@ -593,6 +600,11 @@ impl Shard {
         let JobOutput::Timestamp(found) = output else {
             return;
         };
+        if found.is_none() && matches!(lookup.spec, OffsetSpec::At(_)) {
+            // The record that the batch has lies before the log start: those behind it may have another.
+            self.read_for_lookup(group, fx);
+            return;
+        }
         let log = self.store.log(lookup.partition);
         let answer = match (found, log) {
             (Some((offset, timestamp)), Some(log)) if offset < log.visible_end() => FoundOffset {
@@ -667,7 +679,7 @@ fn fill(answer: &mut FetchAnswer, partition: PartitionId, result: Result<ReadOut
 }
 
 /// What to read for an offset that is asked for; or the offset, where the log knows it without reading.
-fn want_of(log: &PartitionLog, spec: OffsetSpec) -> Result<Want, FoundOffset> {
+fn want_of(log: &PartitionLog, spec: OffsetSpec, from: Offset) -> Result<Want, FoundOffset> {
     let known = |offset: Offset| FoundOffset {
         offset,
         timestamp: TimestampMs::NONE,
@@ -683,7 +695,7 @@ fn want_of(log: &PartitionLog, spec: OffsetSpec) -> Result<Want, FoundOffset> {
         OffsetSpec::MaxTimestamp => Ok(Want::NewestTimestamp),
         OffsetSpec::At(timestamp) => Ok(Want::Timestamp {
             timestamp,
-            from: log.start(),
+            from: from.max(log.start()),
         }),
     }
 }

@@ -54,6 +54,20 @@ impl Checker {
                 self.created(exchange.version, response)
             }
             (Ask::DeleteTopics(_), Answer::DeleteTopics(response)) => self.deleted(response),
+            (Ask::AlterConfigs(_), Answer::AlterConfigs(response)) => {
+                let codes = response.responses.iter().map(|each| each.error_code);
+                codes.for_each(|code| self.altered(exchange, code, scene));
+            }
+            (Ask::ReplaceConfigs(_), Answer::ReplaceConfigs(response)) => {
+                let codes = response.responses.iter().map(|each| each.error_code);
+                codes.for_each(|code| self.altered(exchange, code, scene));
+            }
+            (Ask::CreatePartitions(_), Answer::CreatePartitions(response)) => {
+                self.grew(exchange, response, scene);
+            }
+            (Ask::DeleteRecords(_, place), Answer::DeleteRecords(response)) => {
+                self.records_deleted(exchange, place, response, scene);
+            }
             (Ask::InitProducerId(_), Answer::InitProducerId(response)) => {
                 self.gave_producer_id(response)
             }
@@ -80,7 +94,7 @@ impl Checker {
     }
 
     /// The topic of a name that the running broker has.
-    fn present_topic(&self, name: &str) -> Option<TopicId> {
+    pub(super) fn present_topic(&self, name: &str) -> Option<TopicId> {
         let mut there = self
             .partitions
             .values()
@@ -250,11 +264,7 @@ impl Checker {
             return;
         };
         let next = entry.next;
-        let stable_end = if partition.relaxed {
-            scene.wal.written_end(id)
-        } else {
-            scene.wal.durable_end(id)
-        };
+        let stable_end = partition.stable_end(scene.wal);
         partition.promised_end = partition.promised_end.max(next);
         if next > stable_end {
             let what = format!(
@@ -478,7 +488,7 @@ impl Checker {
     }
 
     /// The broker does not know a partition: then nobody was told that it exists, or it was to go.
-    fn unknown(&mut self, about: About, place: &Place, seen: Option<Seen>) {
+    pub(super) fn unknown(&mut self, about: About, place: &Place, seen: Option<Seen>) {
         let same =
             |topic: &&super::Topic| topic.name == place.name && place.index < topic.partitions;
         let known = self.topics.values().filter(same);
@@ -673,10 +683,10 @@ impl Checker {
                 }
                 Some(known) => {
                     known.acknowledged = true;
-                    let partitions = known.partitions;
-                    if topic.partitions.len() as i32 != partitions
-                        || topic.partitions.iter().any(|p| p.leader_id != 1)
-                    {
+                    let count = topic.partitions.len() as i32;
+                    let right = (known.partitions..=known.partitions_seen).contains(&count);
+                    known.partitions = known.partitions.max(count);
+                    if !right || topic.partitions.iter().any(|p| p.leader_id != 1) {
                         self.fail(About::Broker, format!("metadata are wrong about {topic:?}"));
                     }
                 }
@@ -928,7 +938,8 @@ fn check_epoch_end(
         .find(|entry| entry.epoch > epoch);
     let end = Offset(answer.end_offset);
     let wrong = last.is_some_and(|last| answer.leader_epoch != epoch.0 || end < last.next)
-        || next.is_some_and(|next| end > next.base)
+        // The log may begin within the first batch of an epoch.
+        || next.is_some_and(|next| end > next.base.max(partition.start))
         || end > partition.end
         || answer.leader_epoch > epoch.0;
     if wrong {

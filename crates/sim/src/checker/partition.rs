@@ -14,6 +14,8 @@ use wiber_model::{Batch, LeaderEpoch, Offset, PartitionId, TimestampMs};
 use wiber_storage::PartitionLog;
 use wiber_storage::log::{ProducerEntry, REMEMBERED_BATCHES};
 
+use crate::disk::wal_watch::WalWatch;
+
 /// A batch at its place.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -44,13 +46,48 @@ struct Producer {
     batches: VecDeque<(i32, i32, Offset)>,
 }
 
+/// The settings that decide what a log may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogRules {
+    /// Whether the topic is relaxed (S6).
+    pub relaxed: bool,
+    /// `retention.ms`.
+    pub retention_ms: i64,
+    /// `retention.bytes`.
+    pub retention_bytes: i64,
+}
+
+impl LogRules {
+    /// What a topic's settings come to.
+    pub fn of(configs: &BTreeMap<String, String>) -> LogRules {
+        const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+        let number = |key: &str, default: i64| {
+            let value = configs.get(key).and_then(|value| value.parse().ok());
+            value.unwrap_or(default)
+        };
+        LogRules {
+            relaxed: configs.get("wiber.durability").map(String::as_str) == Some("relaxed"),
+            retention_ms: number("retention.ms", WEEK_MS),
+            retention_bytes: number("retention.bytes", -1),
+        }
+    }
+}
+
 /// What a partition's log must be.
 #[derive(Clone, Debug)]
 pub struct Partition {
     /// Which.
     pub id: PartitionId,
-    /// Whether its topic is relaxed (S6).
-    pub relaxed: bool,
+    /// What the shard that owns it goes by.
+    pub rules: LogRules,
+    /// Batches below this were appended while the topic was relaxed, in this life of the broker: written is enough for them.
+    pub relaxed_until: Offset,
+    /// Whether its topic was ever relaxed.
+    pub ever_relaxed: bool,
+    /// Offsets that clients want the log to start at; none stands for the high watermark.
+    pub deletions: Vec<Option<Offset>>,
+    /// Where clients were told that the log starts.
+    pub promised_start: Offset,
     /// The batches, without a gap from offset 0 on, also those below the log start.
     pub log: Vec<Entry>,
     /// The log start.
@@ -81,10 +118,14 @@ pub struct Partition {
 
 impl Partition {
     /// An empty log.
-    pub fn new(id: PartitionId, relaxed: bool) -> Partition {
+    pub fn new(id: PartitionId, rules: LogRules) -> Partition {
         Partition {
             id,
-            relaxed,
+            rules,
+            relaxed_until: Offset::ZERO,
+            ever_relaxed: rules.relaxed,
+            deletions: Vec::new(),
+            promised_start: Offset::ZERO,
             log: Vec::new(),
             start: Offset::ZERO,
             end: Offset::ZERO,
@@ -100,6 +141,30 @@ impl Partition {
             contents: BTreeMap::new(),
             producers: BTreeMap::new(),
         }
+    }
+
+    /// The shard goes by other rules from here on.
+    pub fn change_rules(&mut self, rules: LogRules) {
+        if self.rules.relaxed && !rules.relaxed {
+            self.relaxed_until = self.end;
+        }
+        self.ever_relaxed |= rules.relaxed;
+        self.rules = rules;
+    }
+
+    /// Whether batches are, or in this life of the broker were, acknowledged before they are synced.
+    pub fn was_relaxed(&self) -> bool {
+        self.rules.relaxed || self.relaxed_until > Offset::ZERO
+    }
+
+    /// Up to where the disk has what must be there before it is shown.
+    pub fn stable_end(&self, wal: &WalWatch) -> Offset {
+        let written = wal.written_end(self.id);
+        if self.rules.relaxed {
+            return written;
+        }
+        wal.durable_end(self.id)
+            .max(written.min(self.relaxed_until))
     }
 
     /// The batch that starts at `base`.
@@ -279,6 +344,14 @@ impl Partition {
         self.log.truncate(kept);
         self.end = end;
         self.start = log.start();
+        self.deletions.clear();
+        self.relaxed_until = Offset::ZERO;
+        if self.start < self.promised_start {
+            return Err(format!(
+                "the log starts at {} after recovery, and a client was told that records up to {} are deleted",
+                self.start, self.promised_start
+            ));
+        }
         self.holes = log.holes().entries().to_vec();
         for entry in &mut self.log {
             let within = |(from, to): &(Offset, Offset)| *from <= entry.base && entry.next <= *to;
@@ -346,14 +419,19 @@ impl Partition {
             .map(|(_, time)| time)
     }
 
+    /// Whether a client wants the log start moved to `start`.
+    pub fn is_wanted(&self, start: Offset) -> bool {
+        let wanted = |deletion: &Option<Offset>| deletion.is_none_or(|wanted| wanted == start);
+        self.deletions.iter().any(wanted)
+    }
+
     /// Whether retention may move the log start to `start` at `now`.
-    pub fn may_expire(
-        &self,
-        start: Offset,
-        now: TimestampMs,
-        retention_ms: i64,
-        retention_bytes: i64,
-    ) -> bool {
+    pub fn may_expire(&self, start: Offset, now: TimestampMs) -> bool {
+        let LogRules {
+            retention_ms,
+            retention_bytes,
+            ..
+        } = self.rules;
         let gone = |entry: &&Entry| entry.base >= self.start && entry.next <= start;
         let newest = self
             .readable(Offset::ZERO)

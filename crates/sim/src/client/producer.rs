@@ -160,6 +160,7 @@ impl Producer {
             timeout_ms: 5 + hands.rng.below(3000) as i32,
             ..Default::default()
         };
+        self.forget_what_is_gone(hands.checker);
         let mut parts = Vec::new();
         for lane in self.lanes.values_mut() {
             let in_flight = lane.pending.iter().any(|p| p.state == State::InFlight);
@@ -198,6 +199,16 @@ impl Producer {
             true => hands.send(ask, first_version_by_id(wiber_protocol::ApiKey::Produce)),
             false => hands.send(ask, 7),
         }
+    }
+
+    /// A topic that was created again may have fewer partitions: what was made for others goes nowhere.
+    fn forget_what_is_gone(&mut self, checker: &Checker) {
+        self.lanes.retain(|(name, index), lane| {
+            let mut live = checker.live_topics();
+            let topic = live.find(|(_, topic)| topic.name == *name);
+            let in_flight = lane.pending.iter().any(|p| p.state == State::InFlight);
+            in_flight || topic.is_none_or(|(_, topic)| *index < topic.partitions)
+        });
     }
 
     /// The outcome of one batch.
@@ -240,7 +251,7 @@ impl Producer {
         let Some(partition) = hands.checker.partitions.get(&id) else {
             return;
         };
-        let excused = partition.relaxed
+        let excused = partition.ever_relaxed
             || partition.damaged
             || !partition.holes.is_empty()
             || !partition.present
@@ -397,6 +408,7 @@ fn make_batch(plan: &ProducerPlan, lane: &mut Lane, number: u32, hands: &mut Han
         builder.push(timestamp, key, Some(&value), &[]);
         timestamps.push(timestamp.0);
     }
+    let records_of_it = builder.payload().to_vec();
     let compressed = plan.compressed > 0 && hands.rng.one_in(plan.compressed);
     let batch = if compressed {
         let codecs = [
@@ -416,6 +428,7 @@ fn make_batch(plan: &ProducerPlan, lane: &mut Lane, number: u32, hands: &mut Han
         place: lane.place.clone(),
         hash: hash(&batch.bytes()[wiber_model::batch::CRC_START..]),
         timestamps: Rc::from(timestamps),
+        records: hash(&records_of_it),
         idempotent: plan.idempotent,
         compressed,
         appended: 0,

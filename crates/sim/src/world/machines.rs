@@ -129,8 +129,13 @@ impl World<'_> {
                     ..
                 } = effect
                 {
-                    self.checker
-                        .append(frames, now, shard, &mut self.coverage, self.story);
+                    self.checker.append(
+                        frames,
+                        now,
+                        (number, shard),
+                        &mut self.coverage,
+                        self.story,
+                    );
                 }
             }
             self.checker

@@ -248,7 +248,8 @@ impl Store {
                     Some(segment)
                         if in_tail.is_none_or(|b| b.max_timestamp() <= segment.max_timestamp) =>
                     {
-                        let offset = segment.max_timestamp_batch.max(log.start());
+                        // As in Kafka also where the record was deleted, and its segment is still there.
+                        let offset = segment.max_timestamp_batch;
                         if let Some(mut batches) = log.tail().from(offset) {
                             return found(batches.next());
                         }
@@ -481,7 +482,7 @@ impl Store {
                 };
                 self.resume(PendingRead { want, ..read }, fx);
             }
-            Want::Timestamp { timestamp, .. } => {
+            Want::Timestamp { timestamp, from } => {
                 let Some(log) = self.logs.get(&read.partition) else {
                     let result = Err(ReadError::UnknownPartition);
                     fx.push(StoreEffect::Read {
@@ -490,11 +491,19 @@ impl Store {
                     });
                     return;
                 };
-                let after = |s: &&Segment| s.id.base >= next && s.max_timestamp >= timestamp;
+                // It may be the same one, which has grown since by what was in the tail.
+                let after = |s: &&Segment| s.next_offset > next && s.max_timestamp >= timestamp;
                 match log.segments().iter().find(after).copied() {
                     Some(segment) => {
                         let place = log.place_without_index(&segment);
-                        self.read_segment(PendingRead { segment, ..read }, place, fx);
+                        let from = from.max(next);
+                        let want = Want::Timestamp { timestamp, from };
+                        let read = PendingRead {
+                            segment,
+                            want,
+                            ..read
+                        };
+                        self.read_segment(read, place, fx);
                     }
                     None => {
                         let found = log.tail().find_timestamp(next, timestamp).cloned();

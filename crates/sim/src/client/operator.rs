@@ -1,0 +1,181 @@
+//! Changes topics while others use them: settings, partitions, log starts.
+
+use wiber_model::Offset;
+use wiber_protocol::Str;
+use wiber_protocol::messages as m;
+
+use super::{Client, Connection, Hands, Phase};
+use crate::checker::Checker;
+use crate::exchange::{Answer, Ask, Exchange, Place};
+use crate::plan::{SETTINGS, value_of};
+
+/// No topic grows beyond so many partitions.
+const PARTITIONS_MAX: i32 = 6;
+/// A topic, as requests number the types of resources (`ConfigResource.Type`).
+const TOPIC: i8 = 2;
+/// What is to be done with a setting (`AlterConfigOp.OpType`).
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+/// Instead of an offset: the high watermark.
+const HIGH_WATERMARK: i64 = -1;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Operator {
+    connection: Connection,
+    pause_us: u64,
+    busy: bool,
+}
+
+impl Operator {
+    /// An operator that rests so long between changes.
+    pub fn new(pause_us: u64) -> Operator {
+        Operator {
+            connection: Connection::default(),
+            pause_us,
+            busy: false,
+        }
+    }
+
+    fn act(hands: &mut Hands<'_>) -> bool {
+        let Some(place) = hands.some_place() else {
+            return false;
+        };
+        match hands.rng.below(8) {
+            0..=2 => alter(place.name, hands),
+            3 => replace(place.name, hands),
+            4 => return grow(&place, hands),
+            _ => delete_records(place, hands),
+        }
+        true
+    }
+}
+
+/// Sets and deletes a few settings.
+fn alter(topic: Str, hands: &mut Hands<'_>) {
+    let mut configs: Vec<m::incremental_alter_configs::AlterableConfig> = Vec::new();
+    for _ in 0..1 + hands.rng.below(3) {
+        let key = SETTINGS[hands.rng.below(SETTINGS.len() as u64) as usize];
+        if configs.iter().any(|config| &*config.name == key) {
+            continue;
+        }
+        let value = (!hands.rng.one_in(3)).then(|| value_of(hands.rng, key));
+        configs.push(m::incremental_alter_configs::AlterableConfig {
+            name: key.into(),
+            config_operation: if value.is_some() { SET } else { DELETE },
+            value: value.map(Str::from),
+        });
+    }
+    hands.tell(|| format!("alters {topic}: {configs:?}"));
+    let request = m::IncrementalAlterConfigsRequest {
+        resources: vec![m::incremental_alter_configs::AlterConfigsResource {
+            resource_type: TOPIC,
+            resource_name: topic,
+            configs,
+        }],
+        validate_only: false,
+    };
+    hands.send(Ask::AlterConfigs(request), 0);
+}
+
+/// Says what all settings are to be.
+fn replace(topic: Str, hands: &mut Hands<'_>) {
+    let mut configs = Vec::new();
+    for key in SETTINGS {
+        if hands.rng.one_in(3) {
+            configs.push(m::alter_configs::AlterableConfig {
+                name: (*key).into(),
+                value: Some(value_of(hands.rng, key).into()),
+            });
+        }
+    }
+    hands.tell(|| format!("replaces the settings of {topic}: {configs:?}"));
+    let request = m::AlterConfigsRequest {
+        resources: vec![m::alter_configs::AlterConfigsResource {
+            resource_type: TOPIC,
+            resource_name: topic,
+            configs,
+        }],
+        validate_only: false,
+    };
+    hands.send(Ask::ReplaceConfigs(request), 0);
+}
+
+/// Adds a partition or two.
+fn grow(place: &Place, hands: &mut Hands<'_>) -> bool {
+    let topic = hands.checker.topics.get(&place.topic);
+    let has = topic.map_or(PARTITIONS_MAX, |topic| topic.partitions);
+    let count = has + 1 + hands.rng.below(2) as i32;
+    if count > PARTITIONS_MAX {
+        return false;
+    }
+    hands.tell(|| format!("wants {count} partitions of {}", place.name));
+    let request = m::CreatePartitionsRequest {
+        topics: vec![m::create_partitions::CreatePartitionsTopic {
+            name: place.name.clone(),
+            count,
+            assignments: None,
+        }],
+        timeout_ms: 1000,
+        validate_only: false,
+    };
+    hands.send(Ask::CreatePartitions(request), 0);
+    true
+}
+
+/// Deletes records up to some offset: within the log, at its end, or beyond it.
+fn delete_records(place: Place, hands: &mut Hands<'_>) {
+    let partition = hands.checker.partitions.get(&place.partition());
+    let (start, end) = partition.map_or((0, 0), |log| (log.start.0, log.end.0));
+    let offset = match hands.rng.below(8) {
+        0 => HIGH_WATERMARK,
+        1 => end + hands.rng.below(3) as i64,
+        2 => hands.rng.below(start as u64 + 1) as i64,
+        _ => start + hands.rng.below((end - start).max(0) as u64 + 1) as i64,
+    };
+    hands.tell(|| {
+        format!(
+            "deletes records of {} {} up to {}",
+            place.name,
+            place.index,
+            Offset(offset)
+        )
+    });
+    let request = m::DeleteRecordsRequest {
+        topics: vec![m::delete_records::DeleteRecordsTopic {
+            name: place.name.clone(),
+            partitions: vec![m::delete_records::DeleteRecordsPartition {
+                partition_index: place.index,
+                offset,
+            }],
+        }],
+        timeout_ms: 1000,
+    };
+    hands.send(Ask::DeleteRecords(request, place), 0);
+}
+
+impl Client for Operator {
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    fn wake(&mut self, hands: &mut Hands<'_>) -> u64 {
+        let acts = hands.phase == Phase::Chaos && !self.busy;
+        if acts && self.connection.is_usable(hands) {
+            self.busy = Operator::act(hands);
+        }
+        self.pause_us
+    }
+
+    fn answered(&mut self, _: &Exchange, _: &Answer, _: &mut Hands<'_>) {
+        self.busy = false;
+    }
+
+    fn lost(&mut self, _: &mut Hands<'_>) {
+        self.busy = false;
+    }
+
+    fn unfinished(&self, _: &Checker) -> Option<String> {
+        None
+    }
+}
