@@ -25,7 +25,7 @@ def ten(cli: Cli, topic: str) -> str:
     """Records 0 to 9, each a second younger than the one before, the even ones in partition 0, the odd ones in 1."""
     cli("topic", "create", topic, "--partitions", 2)
     records = (f'{{"value":"{n}","partition":{n % 2},"timestamp":{1795000000000 + 1000 * n}}}' for n in range(10))
-    cli("produce", topic, "-f", "json", stdin="\n".join(records))
+    cli("produce", topic, "-f", "json", "--keep-partitions", stdin="\n".join(records))
     return topic
 
 
@@ -84,7 +84,20 @@ def test_places_to_start(cli: Cli, ten: str) -> None:
     assert shown("--since", "2026-11-18 11:06:49") == ["9"]
     assert shown("--since", "2026-11-18") == [str(n) for n in range(10)]
     assert shown("--since", "1s") == []
-    assert "has offsets 0 to 5, and not 6" in cli.fails("consume", ten, "--exit", "--offset", 6, "-p", 0)
+
+
+def test_an_offset_beyond_the_end_is_told(cli: Cli, ten: str) -> None:
+    """With where the end is; and nothing is shown before that offset comes."""
+    told = cli.fails("consume", ten, "--exit", "--offset", 6, "-p", 0)
+    assert told == f"{ten}: partition 0 ends at offset 5: there is nothing at offset 6 yet"
+    follower = cli.start("consume", ten, "--offset", 6)
+    ends = "partition 0 ends at offset 5, partition 1 ends at offset 5"
+    assert follower.stderr.readline().decode() == f"wiber: {ten}: {ends}: nothing before offset 6 is shown\n"
+    cli("produce", ten, "-p", 0, stdin="five\nsix\n")
+    assert follower.stdout.readline() == b"six\n"
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(DEADLINE_S) == 0
+    assert follower.stderr.read() == b""
 
 
 def test_enough_is_enough(cli: Cli, ten: str) -> None:
@@ -174,7 +187,7 @@ def test_new_partitions_are_followed(cli: Cli, topic: str) -> None:
 
 
 def test_a_broker_that_goes_and_comes_back_is_followed(start_broker: StartBroker) -> None:
-    """It is said that something is wrong, once, and nothing is shown twice or left out."""
+    """It is said that something is wrong, and when it goes on, once each; nothing is shown twice or left out."""
     broker = start_broker(listen=f"127.0.0.1:{restart_port()}")
     cli = Cli(broker.address)
     cli("produce", "t", "one")
@@ -187,9 +200,32 @@ def test_a_broker_that_goes_and_comes_back_is_followed(start_broker: StartBroker
     assert next(shown) == "two"
     follower.send_signal(signal.SIGINT)
     assert follower.wait(DEADLINE_S) == 0
-    told = follower.stderr.read().decode().splitlines()
-    assert len(told) == 1
-    assert "; trying again" in told[0]
+    trouble, resumed = follower.stderr.read().decode().splitlines()
+    assert trouble.startswith("wiber: t: ")
+    assert trouble.endswith("; trying again")
+    assert resumed == "wiber: t: goes on again"
+
+
+@pytest.mark.wiber_only("Kafka's files are laid out otherwise")
+@pytest.mark.parametrize("start", ["--from-beginning", "--history=9"])
+def test_damage_is_told_with_its_place(start_broker: StartBroker, start: str) -> None:
+    """At once, with what to do; what is behind it can be read."""
+    broker = start_broker()
+    cli = Cli(broker.address)
+    cli("produce", "t", "one")
+    cli("produce", "t", "damage me")
+    cli("produce", "t", "three")
+    broker.stop()
+    [log] = [path for path in broker.data_dir.rglob("*.log") if b"damage me" in path.read_bytes()]
+    log.write_bytes(log.read_bytes().replace(b"damage me", b"damage ME"))
+    broker.start()
+    cli = Cli(broker.address)
+    ended = cli.run("consume", "t", start, "--exit")
+    assert ended.code == 1
+    assert ended.err.startswith("wiber: t: partition 0 at offset 1 cannot be read: ")
+    assert "`wiber log verify`" in ended.err
+    assert len(ended.err.splitlines()) == 1
+    assert cli("consume", "t", "--partition", 0, "--offset", 2, "--exit").out == "three\n"
 
 
 def test_a_topic_that_is_deleted_ends_it(cli: Cli, ten: str) -> None:

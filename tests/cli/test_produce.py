@@ -100,9 +100,9 @@ def test_a_topic_is_copied_through_json(cli: Cli, topic: str) -> None:
         },
         {"value": "x" * 100_000, "key": "ü\n\u0000"},
     ]
-    cli("produce", topic, "-f", "json", stdin="\n".join(map(json.dumps, lines)))
+    cli("produce", topic, "-f", "json", "--keep-partitions", stdin="\n".join(map(json.dumps, lines)))
     original = cli("consume", topic, "--from-beginning", "--exit", "-f", "json")
-    cli("produce", copy, "-f", "json", stdin=original.out)
+    cli("produce", copy, "-f", "json", "--keep-partitions", stdin=original.out)
     copied = cli("consume", copy, "--from-beginning", "--exit", "-f", "json")
 
     def by_place(objects: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -114,6 +114,34 @@ def test_a_topic_is_copied_through_json(cli: Cli, topic: str) -> None:
     assert len(copied.objects) == len(lines)
     null = next(it for it in copied.objects if it["partition"] == 0 and it["timestamp"] == 1795000000000)
     assert (null["key"], null["value"]) == (None, None)
+
+
+def test_a_copy_may_be_divided_otherwise(cli: Cli, topic: str) -> None:
+    """Then keys choose where records go, unless the partitions are to be kept."""
+    narrow, wide = f"{topic}-narrow", f"{topic}-wide"
+    for name, partitions in ((topic, 3), (narrow, 1), (wide, 5)):
+        cli("topic", "create", name, "--partitions", partitions)
+    cli("produce", topic, "-K", ":", stdin="".join(f"{key}:v\n" for key in range(20)))
+    original = cli("consume", topic, "--from-beginning", "--exit", "-f", "json")
+    for name in (narrow, wide):
+        cli("produce", name, "-f", "json", stdin=original.out)
+        copied = cli("consume", name, "--from-beginning", "--exit", "-f", "json").objects
+        assert sorted(int(it["key"]) for it in copied) == list(range(20))
+    assert len({it["partition"] for it in copied}) > len({it["partition"] for it in original.objects})
+    kept = cli.run("produce", narrow, "-f", "json", "--keep-partitions", stdin=original.out)
+    assert kept.code == 1
+    assert "there is no partition 1" in kept.err
+    assert "--format json" in cli.fails("produce", topic, "x", "--keep-partitions", code=2)
+
+
+def test_a_topic_that_nobody_makes_is_missed_at_once(start_broker: StartBroker) -> None:
+    """Where the broker makes none by itself; and what makes one is named."""
+    broker = start_broker(arguments=("--set", "auto.create.topics.enable=false"))
+    cli = Cli(broker.address)
+    begun = time.monotonic()
+    told = cli.fails("produce", "t", "x", "--timeout", "30s")
+    assert time.monotonic() - begun < 15
+    assert told == "there is no topic 't', and the broker does not make one by itself; `wiber topic create t` does"
 
 
 def test_many_lines_keep_their_order(cli: Cli, topic: str) -> None:

@@ -65,7 +65,8 @@ def test_programs_get_objects(cli: Cli, topic: str) -> None:
 def test_a_second_creation_fails_or_does_not_matter(cli: Cli, topic: str) -> None:
     """Without and with --if-not-exists; and --if-exists at the end."""
     cli("topic", "create", topic)
-    assert "TOPIC_ALREADY_EXISTS" in cli.fails("topic", "create", topic)
+    told = cli.fails("topic", "create", topic)
+    assert told == f"there is a topic '{topic}' already (TOPIC_ALREADY_EXISTS); with --if-not-exists that is no failure"
     assert cli("topic", "create", topic, "--if-not-exists").out == f"{topic}: is there already\n"
     cli("topic", "delete", topic, "--yes")
     assert "there is no topic" in cli.fails("topic", "delete", topic, "--yes")
@@ -129,7 +130,16 @@ def test_one_bad_topic_of_a_file_does_not_hide_the_good(cli: Cli, topic: str) ->
     ended = cli.run("topic", "create", "--file", "-", stdin=text)
     assert ended.code == 1
     assert ended.out.startswith(f"{topic}-a: created")
-    assert "'not a name' cannot be a topic's name" in ended.err
+    assert "not a name" in ended.err
+    assert "INVALID_TOPIC_EXCEPTION" in ended.err
+
+
+def test_names_that_collide_are_told_from_bad_ones(cli: Cli, topic: str) -> None:
+    """In the broker's words."""
+    cli("topic", "create", f"{topic}.x")
+    told = cli.fails("topic", "create", f"{topic}_x")
+    assert "collides" in told
+    assert f"{topic}.x" in told
 
 
 def test_what_the_broker_refuses_is_told(cli: Cli, topic: str) -> None:

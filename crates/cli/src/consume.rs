@@ -152,6 +152,13 @@ async fn read(
     let latest = partitions.iter().map(|it| (*it, LATEST)).collect();
     let within = arguments.connect.timeout();
     let ends = bounds(&cluster, &arguments.topic, &latest, within).await?;
+    let from = match start {
+        Start::Offset(offset) if offset > 0 => {
+            start::beyond_end(&arguments.topic, offset, &ends, arguments.exit)?;
+            offset
+        }
+        _ => 0,
+    };
     let mut printer = Printer {
         out: BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock()),
         show: Show::new(&arguments.topic, arguments.format, &arguments.show),
@@ -171,6 +178,7 @@ async fn read(
     };
     let follow = Follow {
         topic: &arguments.topic,
+        from,
         until: arguments.exit.then_some(ends),
         grows: arguments.partition.is_empty() && !arguments.exit,
         within,
@@ -224,6 +232,8 @@ impl<W: Write> Printer<W> {
 /// How to go on from the first positions.
 struct Follow<'a> {
     topic: &'a str,
+    /// Nothing before this offset is shown.
+    from: i64,
     /// Where to end, if anywhere.
     until: Option<BTreeMap<i32, i64>>,
     /// Whether partitions that come later are read too.
@@ -241,6 +251,7 @@ impl Follow<'_> {
     ) -> Result<(), Failure> {
         let mut consumer = Consumer::new(cluster.clone(), self.topic, &positions);
         let mut troubled: Option<Instant> = None;
+        let mut told = false;
         let mut look_again = Instant::now() + NEW_PARTITIONS_INTERVAL;
         loop {
             self.drop_finished(&mut consumer, &mut positions);
@@ -276,7 +287,8 @@ impl Follow<'_> {
                     let before = end.map_or(records.len(), |end| {
                         records.partition_point(|it| it.offset < *end)
                     });
-                    printer.print(&records[..before])?;
+                    let from = records.partition_point(|it| it.offset < self.from);
+                    printer.print(&records[from.min(before)..before])?;
                     positions
                         .entry(partition)
                         .and_modify(|at| *at = next_offset);
@@ -288,17 +300,26 @@ impl Follow<'_> {
                 } => {
                     positions.entry(partition).and_modify(|at| *at = to);
                     say(&format!(
-                        "partition {partition}: offsets {from} to {} are gone, reading on at {to}",
+                        "{}: partition {partition}: offsets {from} to {} are gone, reading on at {to}",
+                        self.topic,
                         to - 1
                     ));
                 }
                 ConsumerEvent::Trouble(error) => {
-                    let since = *troubled.get_or_insert_with(|| {
-                        say(&format!("{error}; trying again"));
-                        Instant::now()
-                    });
+                    let since = *troubled.get_or_insert_with(Instant::now);
+                    if !told {
+                        say(&format!("{}: {error}; trying again", self.topic));
+                        told = true;
+                    }
                     if self.until.is_some() && since.elapsed() > self.within {
-                        return Err(error.into());
+                        return Err(Failure::of_topic(self.topic, &error));
+                    }
+                }
+                ConsumerEvent::Resumed => {
+                    troubled = None;
+                    if told {
+                        say(&format!("{}: goes on again", self.topic));
+                        told = false;
                     }
                 }
             }

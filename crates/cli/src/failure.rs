@@ -30,17 +30,33 @@ impl Failure {
             Some(ErrorCode::UnknownTopicOrPartition) => Failure::Failed(format!(
                 "there is no topic '{topic}'; `wiber topic list` shows those that there are"
             )),
-            Some(ErrorCode::InvalidTopicException) => Failure::Failed(format!(
-                "'{topic}' cannot be a topic's name: it may have letters, digits, '.', '_' and '-', 249 at most"
+            // Where the broker says what is wrong with the name, it knows better: it may collide with another.
+            Some(ErrorCode::InvalidTopicException) if message(error).is_none() => {
+                Failure::Failed(format!(
+                    "'{topic}' cannot be a topic's name: it may have letters, digits, '.', '_' and '-', 249 at most"
+                ))
+            }
+            Some(ErrorCode::TopicAlreadyExists) => Failure::Failed(format!(
+                "there is a topic '{topic}' already (TOPIC_ALREADY_EXISTS); with --if-not-exists that is no failure"
             )),
+            _ if message(error).is_some_and(|words| words.contains(&format!("'{topic}'"))) => {
+                Failure::Failed(error.to_string())
+            }
             _ if matches!(
                 error,
-                ClientError::Refused { .. } | ClientError::NoPartition { .. }
+                ClientError::Refused { .. }
+                    | ClientError::NoPartition { .. }
+                    | ClientError::BeyondEnd { .. }
             ) =>
             {
                 Failure::Failed(format!("{topic}: {error}"))
             }
-            _ => error.clone().into(),
+            _ => match error {
+                ClientError::Records { partition, .. } => Failure::Failed(format!(
+                    "{topic}: {error}; `wiber log verify` on the broker tells more, and --partition {partition} --offset N shows what is behind it"
+                )),
+                _ => error.clone().into(),
+            },
         }
     }
 }
@@ -88,6 +104,16 @@ pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
             say(&reason);
             ExitCode::from(WRONG_USAGE)
         }
+    }
+}
+
+/// What the broker says about its refusal.
+fn message(error: &ClientError) -> Option<&str> {
+    match error {
+        ClientError::Refused { message, .. } => {
+            message.as_deref().filter(|words| !words.is_empty())
+        }
+        _ => None,
     }
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use tokio::sync::mpsc;
-use wiber_client::{Acks, Delivery, Producer, ProducerOptions, Record};
+use wiber_client::{Acks, ClientError, Delivery, Producer, ProducerOptions, Record};
 use wiber_model::batch::Compression;
-use wiber_protocol::Str;
+use wiber_protocol::{ErrorCode, Str};
 
 use crate::connect::{self, Connect};
 use crate::failure::{Failure, say};
@@ -33,7 +33,9 @@ Examples:
   wiber produce chat 'Hello' --key alice --header lang=en --header client=cli
   wiber produce chat < lines.txt
   wiber produce chat --key-separator : < keys-and-values.txt
-  wiber consume chat --from-beginning --exit --format json | wiber produce copy --format json")]
+  wiber consume chat --from-beginning --exit --format json | wiber produce copy --format json
+
+A record of JSON goes where its key has it, as the target may be divided otherwise; with --keep-partitions it goes to the partition that it names.")]
 pub struct Arguments {
     /// The topic.
     topic: String,
@@ -51,6 +53,9 @@ pub struct Arguments {
     /// The partition that the records go to [default: as the key has it, or any].
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partition: Option<i32>,
+    /// Sends each record to the partition that it names; for --format json.
+    #[arg(long, conflicts_with = "partition")]
+    keep_partitions: bool,
     /// Who must have a record before it counts as delivered: nobody, the leader, or all replicas in sync.
     #[arg(
         long,
@@ -65,7 +70,7 @@ pub struct Arguments {
     /// Whether a record is stored once however often it must be sent [default: true with --acks all].
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     idempotent: Option<bool>,
-    /// What a line is: a value, or an object with key, value, headers, partition and timestamp as `wiber consume` prints it.
+    /// What a line is: a value, or an object with key, value, headers and timestamp as `wiber consume` prints it.
     #[arg(short, long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "text|json")]
     format: Format,
     #[command(flatten)]
@@ -117,7 +122,7 @@ async fn produce(arguments: Arguments) -> Result<(), Failure> {
     let topic = cluster
         .topic(&arguments.topic, true)
         .await
-        .map_err(|error| Failure::of_topic(&arguments.topic, &error))?;
+        .map_err(|error| no_topic(&arguments.topic, &error))?;
     if let Some(partition) = arguments.partition {
         topic
             .partition(partition)
@@ -160,6 +165,15 @@ async fn produce(arguments: Arguments) -> Result<(), Failure> {
     tally.report(arguments.output)
 }
 
+fn no_topic(topic: &str, error: &ClientError) -> Failure {
+    match error.code() {
+        Some(ErrorCode::UnknownTopicOrPartition) => Failure::Failed(format!(
+            "there is no topic '{topic}', and the broker does not make one by itself; `wiber topic create {topic}` does"
+        )),
+        _ => Failure::of_topic(topic, error),
+    }
+}
+
 fn options(arguments: &Arguments) -> Result<ProducerOptions, Failure> {
     let acks = match arguments.acks {
         AcksName::None => Acks::None,
@@ -192,6 +206,7 @@ struct Maker {
     key_separator: Option<Vec<u8>>,
     headers: Vec<(Str, Option<Bytes>)>,
     partition: Option<i32>,
+    keep_partitions: bool,
     format: Format,
 }
 
@@ -200,6 +215,12 @@ impl Maker {
         if arguments.format == Format::Json && arguments.key_separator.is_some() {
             return Err(Failure::Usage(
                 "--key-separator is for --format text: a line of JSON has its key in a field"
+                    .to_owned(),
+            ));
+        }
+        if arguments.format == Format::Text && arguments.keep_partitions {
+            return Err(Failure::Usage(
+                "--keep-partitions is for --format json: a line of text names no partition"
                     .to_owned(),
             ));
         }
@@ -212,11 +233,12 @@ impl Maker {
             key_separator: arguments.key_separator.clone().map(String::into_bytes),
             headers: headers.collect(),
             partition: arguments.partition,
+            keep_partitions: arguments.keep_partitions,
             format: arguments.format,
         })
     }
 
-    /// The record of a line. What flags say comes to what the line says; of the partition flags have the last word.
+    /// The record of a line. What flags say comes to what the line says; the partition is what flags say of it.
     fn record(&self, line: Bytes, tag: u64) -> Result<Record, String> {
         let mut record = match (self.format, &self.key_separator) {
             (Format::Json, _) => record_json::read(&line)?,
@@ -242,7 +264,9 @@ impl Maker {
             }
         };
         record.key = record.key.or_else(|| self.key.clone());
-        record.partition = self.partition.or(record.partition);
+        record.partition = self
+            .partition
+            .or(record.partition.filter(|_| self.keep_partitions));
         record.headers.extend(self.headers.iter().cloned());
         record.tag = tag;
         Ok(record)
@@ -362,6 +386,7 @@ mod tests {
             key_separator: key_separator.map(|it| it.as_bytes().to_vec()),
             headers: vec![("h".into(), Some(Bytes::from_static(b"1")))],
             partition: None,
+            keep_partitions: false,
             format: Format::Text,
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use wiber_model::TopicId;
 use wiber_protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use wiber_protocol::messages::{MetadataRequest, MetadataResponse};
@@ -18,8 +19,8 @@ pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often a request for the controller is sent to another broker, as controllers move.
 const CONTROLLER_ATTEMPTS: u32 = 5;
-/// How often a topic is asked for that is just being created.
-const CREATION_ATTEMPTS: u32 = 40;
+/// So long a broker may say of a topic that it was just asked to create that there is none: Kafka's says so until the creation has come to it.
+const CREATION_GRACE: Duration = Duration::from_secs(1);
 
 /// Where and how patiently to connect.
 #[derive(Clone, Debug)]
@@ -217,14 +218,16 @@ impl Cluster {
         Ok(answer)
     }
 
-    /// One topic. Where it may be created, waits until that is done.
+    /// One topic. Where it may be created, waits until that is done; no longer than a broker may take over a request.
     ///
     /// # Errors
     /// As [`Connection::call`]; [`ClientError::Refused`] if there is no such topic.
     pub async fn topic(&self, name: &str, create: bool) -> Result<Topic, ClientError> {
         let names = [Str::from(name)];
         let mut pause = RETRY_PAUSE;
-        for attempt in 1.. {
+        let patience = self.options.answer_within;
+        let begun = Instant::now();
+        loop {
             let answer = self.metadata(Some(&names), create).await?;
             let topic = answer.topics.into_iter().next();
             let topic = topic.ok_or_else(|| ClientError::Refused {
@@ -232,17 +235,20 @@ impl Cluster {
                 message: None,
             })?;
             let found = Topic::from_metadata(topic);
-            let wait = match &found {
-                Ok(topic) => create && topic.partitions.iter().any(|it| it.leader.is_none()),
-                Err(error) => create && error.is_passing(),
+            let within = match &found {
+                Ok(topic) if topic.partitions.iter().all(|it| it.leader.is_some()) => return found,
+                Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {
+                    CREATION_GRACE.min(patience)
+                }
+                Err(error) if !error.is_passing() => return found,
+                _ => patience,
             };
-            if !wait || attempt == CREATION_ATTEMPTS {
+            if !create || begun.elapsed() + pause > within {
                 return found;
             }
             tokio::time::sleep(pause).await;
             pause = longer(pause);
         }
-        unreachable!("the loop returns")
     }
 
     async fn connection(&self, address: &str) -> Result<Arc<Connection>, String> {

@@ -75,6 +75,8 @@ pub enum ConsumerEvent {
     },
     /// Something does not work now, and is tried again.
     Trouble(ClientError),
+    /// All partitions that there was trouble with are read again.
+    Resumed,
 }
 
 /// Reads partitions of a topic.
@@ -91,6 +93,8 @@ pub struct Consumer {
     /// When to ask for leaders again, if some are missing.
     refresh_at: Instant,
     pause: Duration,
+    /// Partitions that cannot be read now.
+    troubled: BTreeSet<i32>,
 }
 
 #[derive(Debug)]
@@ -122,6 +126,7 @@ impl Consumer {
             ready: VecDeque::new(),
             refresh_at: Instant::now(),
             pause: RETRY_PAUSE,
+            troubled: BTreeSet::new(),
         }
     }
 
@@ -137,6 +142,7 @@ impl Consumer {
     /// Reads a partition no more.
     pub fn remove(&mut self, partition: i32) {
         self.positions.remove(&partition);
+        self.troubled.remove(&partition);
     }
 
     /// Whether something was read already and not handed out.
@@ -247,8 +253,13 @@ impl Consumer {
             Err(error) => return self.trouble(Some(fetched.broker), error),
         };
         self.pause = RETRY_PAUSE;
+        let was_troubled = !self.troubled.is_empty();
+        let before = self.ready.len();
         for partition in answer.responses.into_iter().flat_map(|it| it.partitions) {
             self.take_partition(partition).await?;
+        }
+        if was_troubled && self.troubled.is_empty() {
+            self.ready.insert(before, ConsumerEvent::Resumed);
         }
         // The broker gathers the next records while these are used.
         self.fetch_more();
@@ -261,11 +272,20 @@ impl Consumer {
             return Ok(());
         };
         match ClientError::check(data.error_code, None) {
-            Ok(()) => {}
-            Err(error) if error.code() == Some(ErrorCode::OffsetOutOfRange) => {
-                return self.skip(index, error).await;
+            Ok(()) => {
+                self.troubled.remove(&index);
             }
-            Err(error) if error.code() == Some(ErrorCode::KafkaStorageError) => {
+            Err(error) if error.code() == Some(ErrorCode::OffsetOutOfRange) => {
+                self.troubled.remove(&index);
+                return self.skip(index).await;
+            }
+            // What is damaged stays so: Kafka's own consumer gives up, too (`FetchCollector`).
+            Err(error)
+                if matches!(
+                    error.code(),
+                    Some(ErrorCode::KafkaStorageError | ErrorCode::CorruptMessage)
+                ) =>
+            {
                 return Err(ClientError::Records {
                     partition: index,
                     offset: position.offset,
@@ -291,7 +311,7 @@ impl Consumer {
     }
 
     /// Goes on with the first record that there is, if the offset that was wanted lies before it.
-    async fn skip(&mut self, index: i32, error: ClientError) -> Result<(), ClientError> {
+    async fn skip(&mut self, index: i32) -> Result<(), ClientError> {
         let earliest = self.bound(index, EARLIEST).await?;
         let latest = self.bound(index, LATEST).await?;
         let Some(position) = self.positions.get_mut(&index) else {
@@ -299,11 +319,11 @@ impl Consumer {
         };
         let from = position.offset;
         if from > latest {
-            let problem = format!("the partition has offsets {earliest} to {latest} ({error})");
-            return Err(ClientError::Records {
+            return Err(ClientError::BeyondEnd {
                 partition: index,
                 offset: from,
-                problem,
+                start: earliest,
+                end: latest,
             });
         }
         position.offset = from.max(earliest);
@@ -330,9 +350,10 @@ impl Consumer {
         if !error.is_passing() {
             return Err(error);
         }
-        for position in self.positions.values_mut() {
+        for (index, position) in &mut self.positions {
             if position.leader == broker {
                 position.leader = None;
+                self.troubled.insert(*index);
             }
         }
         self.refresh_at = Instant::now() + self.pause;

@@ -93,6 +93,18 @@ pub enum ClientError {
         /// What went wrong last.
         last: Box<ClientError>,
     },
+    /// What was to be read next lies beyond the partition's end.
+    #[error("partition {partition} has offsets {start} to {end}, and not {offset}")]
+    BeyondEnd {
+        /// The partition.
+        partition: i32,
+        /// The offset that was to be read.
+        offset: i64,
+        /// The first offset that there is.
+        start: i64,
+        /// The offset that the next record will get.
+        end: i64,
+    },
     /// Records cannot be read.
     #[error("partition {partition} at offset {offset} cannot be read: {problem}")]
     Records {

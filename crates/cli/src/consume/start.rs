@@ -8,10 +8,12 @@ use tokio::time::Instant;
 use wiber_client::{Cluster, Consumer, ConsumerEvent, EARLIEST, ReceivedRecord};
 
 use super::{From, bounds};
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 
 /// The longest history: its records are held in memory, for each partition.
 pub const HISTORY_MAX: i64 = 100_000;
+/// So many partitions are named one by one.
+const PARTITIONS_TOLD_MAX: usize = 3;
 /// Where a partition holds fewer records than its offsets promise, as compaction and transactions leave it, this many times more offsets are
 /// looked at.
 const WIDEN: i64 = 8;
@@ -75,11 +77,6 @@ pub async fn positions(
                 } else {
                     offset
                 };
-                if offset > end && ends.len() == 1 {
-                    return Err(Failure::Failed(format!(
-                        "{topic}: partition {index} has offsets {start} to {end}, and not {offset}"
-                    )));
-                }
                 *start = wanted.clamp((*start).min(end), end);
             }
             starts
@@ -96,6 +93,43 @@ pub async fn positions(
         }
     };
     Ok(positions)
+}
+
+/// Says which partitions end before `offset`: nothing of them is shown now.
+///
+/// # Errors
+/// If that is so of all of them, and the command shall not wait for what comes.
+pub fn beyond_end(
+    topic: &str,
+    offset: i64,
+    ends: &BTreeMap<i32, i64>,
+    exit: bool,
+) -> Result<(), Failure> {
+    let before: Vec<_> = ends.iter().filter(|(_, end)| **end < offset).collect();
+    if before.is_empty() {
+        return Ok(());
+    }
+    let mut told: Vec<_> = before
+        .iter()
+        .take(PARTITIONS_TOLD_MAX)
+        .map(|(index, end)| format!("partition {index} ends at offset {end}"))
+        .collect();
+    if before.len() > PARTITIONS_TOLD_MAX {
+        told.push(format!(
+            "{} more before {offset}",
+            before.len() - PARTITIONS_TOLD_MAX
+        ));
+    }
+    let told = told.join(", ");
+    if exit && before.len() == ends.len() {
+        return Err(Failure::Failed(format!(
+            "{topic}: {told}: there is nothing at offset {offset} yet"
+        )));
+    }
+    say(&format!(
+        "{topic}: {told}: nothing before offset {offset} is shown"
+    ));
+    Ok(())
 }
 
 /// The last `count` records before `ends` over all partitions. Those of a partition are in its order; between partitions their timestamps decide.
@@ -174,8 +208,10 @@ async fn tails(
                     consumer.remove(partition);
                 }
             }
-            ConsumerEvent::Trouble(error) if Instant::now() > deadline => return Err(error.into()),
-            ConsumerEvent::Trouble(_) => {}
+            ConsumerEvent::Trouble(error) if Instant::now() > deadline => {
+                return Err(Failure::of_topic(topic, &error));
+            }
+            ConsumerEvent::Trouble(_) | ConsumerEvent::Resumed => {}
         }
     }
     Ok(tails)
