@@ -139,6 +139,18 @@ def test_transactions_without_their_id(client: Client, topic: str, version: int)
     assert client.values(made) == []
 
 
+@pytest.mark.parametrize("version", versions("Produce"))
+def test_a_transaction_without_its_id_fails_the_request(client: Client, topic: str, version: int) -> None:
+    """All partitions of the request are refused, also those that are not part of it, or not there."""
+    made = client.create(topic, 2)
+    part = batch(b"a", attributes=TRANSACTIONAL, producer_id=1, producer_epoch=0, base_sequence=0)
+    data = {0: batch(b"b"), 1: part, 7: batch(b"c")}
+    (of_topic,) = client.ask("Produce", version, **produce_body(made, data)).responses
+    fates = {each.index: each.error_code for each in of_topic.partition_responses}
+    assert fates == dict.fromkeys(data, Error.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+    assert client.values(made) == client.values(made, 1) == []
+
+
 def producer_id(client: Client, version: int) -> int:
     """A new producer id."""
     end = time.monotonic() + DEADLINE_S

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wiber_model::batch::TimestampType;
-use wiber_model::{Offset, TimestampMs, TopicId};
+use wiber_model::{Batch, Offset, TimestampMs, TopicId};
 use wiber_protocol::messages::produce::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, ProduceRequest, ProduceResponse,
     TopicProduceResponse,
@@ -25,8 +25,6 @@ const TOPIC_ID_VERSION: i16 = 13;
 pub(crate) struct Produce {
     acks: i16,
     timeout_ms: i32,
-    /// Whether the request names a transactional id.
-    transactional: bool,
     topics: Vec<(Str, TopicId)>,
     parts: Vec<Part>,
     /// Parts whose fate is open.
@@ -57,11 +55,11 @@ pub(super) fn begin(
     body: ProduceRequest,
     fx: &mut Vec<Effect>,
 ) {
+    let unauthorized = body.transactional_id.is_none() && has_transactional_batch(&body);
     let acks_known = [-1, 0, 1].contains(&body.acks);
     let mut work = Produce {
         acks: body.acks,
         timeout_ms: body.timeout_ms,
-        transactional: body.transactional_id.is_some(),
         topics: Vec::with_capacity(body.topic_data.len()),
         parts: Vec::new(),
         left: 0,
@@ -90,6 +88,12 @@ pub(super) fn begin(
             };
             let exists = (0..partitions).contains(&partition.index);
             match (&config, partition.records) {
+                // As in Kafka, where nobody may write to a transaction without its id: it is the request that is refused.
+                _ if unauthorized => part.refuse(
+                    ErrorCode::TransactionalIdAuthorizationFailed,
+                    "a batch is part of a transaction, and the request names no transactional id"
+                        .to_owned(),
+                ),
                 _ if !acks_known => {
                     part.refuse(
                         ErrorCode::InvalidRequiredAcks,
@@ -139,6 +143,19 @@ pub(super) fn begin(
     }
 }
 
+/// Whether some partition's batch says that it is part of a transaction.
+fn has_transactional_batch(body: &ProduceRequest) -> bool {
+    let parts = body
+        .topic_data
+        .iter()
+        .flat_map(|topic| &topic.partition_data);
+    parts
+        .filter_map(|part| part.records.clone())
+        .any(|mut records| {
+            Batch::split_from(&mut records).is_ok_and(|batch| batch.is_transactional())
+        })
+}
+
 /// The batches are checked: those that passed go to the owners of their partitions.
 pub(super) fn validated(
     shard: &mut Shard,
@@ -156,12 +173,6 @@ pub(super) fn validated(
         .filter(|(_, part)| part.outcome.is_none());
     for ((i, part), checked) in open.zip(checked) {
         match checked {
-            // As in Kafka, where nobody may write to a transaction without its id.
-            Ok(checked) if checked.batch.is_transactional() && !work.transactional => part.refuse(
-                ErrorCode::TransactionalIdAuthorizationFailed,
-                "the batch is part of a transaction, and the request names no transactional id"
-                    .to_owned(),
-            ),
             Ok(checked) if checked.batch.is_transactional() => part.refuse(
                 ErrorCode::InvalidTxnState,
                 "the batch is part of a transaction, and no transaction is open on this partition"
