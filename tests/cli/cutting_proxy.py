@@ -26,6 +26,13 @@ def read_frame(source: socket.socket) -> bytes:
     return size + read_exactly(source, int.from_bytes(size, "big"))
 
 
+def end(*sockets: socket.socket) -> None:
+    """Ends connections, so that whoever reads from them notices; closing them would not wake a reader."""
+    for it in sockets:
+        with suppress(OSError):
+            it.shutdown(socket.SHUT_RDWR)
+
+
 class CuttingProxy:
     """Stands before a broker; the first `cuts` answers to Produce never arrive."""
 
@@ -64,11 +71,12 @@ class CuttingProxy:
                 self._spawn(self._answers, client, broker, asked)
 
     def _requests(self, client: socket.socket, broker: socket.socket, asked: deque[int]) -> None:
-        with client, broker, suppress(OSError):
+        with suppress(OSError):
             while True:
                 frame = read_frame(client)
                 asked.append(int.from_bytes(frame[4:6], "big"))
                 broker.sendall(frame)
+        end(client, broker)
 
     def _answers(self, client: socket.socket, broker: socket.socket, asked: deque[int]) -> None:
         with suppress(OSError):
@@ -78,6 +86,4 @@ class CuttingProxy:
                     self.cuts -= 1
                     break
                 client.sendall(frame)
-        for it in (client, broker):
-            with suppress(OSError):
-                it.shutdown(socket.SHUT_RDWR)
+        end(client, broker)

@@ -149,4 +149,5 @@ def test_every_command_has_help_with_examples(cli: Cli) -> None:
     """What a newcomer reads first."""
     for arguments in (["produce"], ["consume"], ["topic", "create"], ["config", "describe"], ["config", "alter"]):
         assert "Examples:" in cli(*arguments, "--help").out
+    assert "wiber serve\n  wiber produce chat 'Hello'" in cli("--help").out
     assert "WIBER_BOOTSTRAP" in cli("topic", "list", "--help").out

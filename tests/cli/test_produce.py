@@ -234,18 +234,22 @@ def test_a_broker_that_goes_and_comes_back_costs_nothing(start_broker: StartBrok
         assert values == sorted(values)
 
 
+def behind(proxy: CuttingProxy, start_broker: StartBroker) -> Cli:
+    """The command, with a broker that advertises the proxy."""
+    advertised = f"127.0.0.1:{proxy.port}"
+    if is_reference():
+        arguments = ("--set", f"advertised.listeners=PLAINTEXT://{advertised}")
+    else:
+        arguments = ("--advertise", advertised)
+    proxy.broker_port = start_broker(arguments=arguments).port
+    return Cli(advertised)
+
+
 @pytest.mark.parametrize("idempotent", [True, False])
 def test_answers_that_are_lost_double_nothing(start_broker: StartBroker, *, idempotent: bool) -> None:
     """The same batch is sent again under the same sequence; without idempotence it is stored again."""
     with CuttingProxy(cuts=5) as proxy:
-        advertised = f"127.0.0.1:{proxy.port}"
-        if is_reference():
-            arguments = ("--set", f"advertised.listeners=PLAINTEXT://{advertised}")
-        else:
-            arguments = ("--advertise", advertised)
-        broker = start_broker(arguments=arguments)
-        proxy.broker_port = broker.port
-        cli = Cli(advertised)
+        cli = behind(proxy, start_broker)
         cli("topic", "create", "t", "--partitions", 2)
         lines = "".join(f"{number}\n" for number in range(50_000))
         [told] = cli("produce", "t", "-o", "json", f"--idempotent={str(idempotent).lower()}", stdin=lines).objects
@@ -256,6 +260,26 @@ def test_answers_that_are_lost_double_nothing(start_broker: StartBroker, *, idem
     for partition in (0, 1) if idempotent else ():
         values = [int(it["value"]) for it in found if it["partition"] == partition]
         assert values == sorted(values)
+
+
+def test_a_batch_that_was_given_up_takes_its_sequence_along(start_broker: StartBroker) -> None:
+    """Else the broker would take the next one for the same again, and the command would call it delivered."""
+    # So many attempts fit into the time limit; where a machine is slow, the second record is not delivered either.
+    with CuttingProxy(cuts=5) as proxy:
+        cli = behind(proxy, start_broker)
+        cli("topic", "create", "t")
+        producer = cli.start("produce", "t", "--timeout", "1s", "-o", "json", stdin=subprocess.PIPE)
+        producer.stdin.write(b"first\n")
+        producer.stdin.flush()
+        assert cli("consume", "t", "--from-beginning", "-n", 1).out == "first\n"
+        out, err = producer.communicate(b"second\n", timeout=DEADLINE_S)
+        assert producer.returncode == 1
+        assert b"line 1 for partition 0: not delivered within 1 s" in err
+        assert b"(it may have been stored all the same)" in err
+        stored = cli("consume", "t", "--from-beginning", "--exit").out.split()
+    assert stored.count("first") == 1
+    if json.loads(out)["delivered"] == 1:
+        assert stored == ["first", "second"]
 
 
 def test_a_broker_that_stays_away_ends_it(start_broker: StartBroker) -> None:

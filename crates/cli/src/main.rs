@@ -26,6 +26,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 /// A distributed, durable message log that speaks the Apache Kafka protocol.
 #[derive(Parser)]
 #[command(name = "wiber", version, propagate_version = true)]
+#[command(after_help = "\
+To begin with, a broker in one terminal and a client in another:
+  wiber serve
+  wiber produce chat 'Hello'
+  wiber consume chat --history 5")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
