@@ -68,6 +68,63 @@ def test_settings_of_a_broker(cli: Cli) -> None:
     assert "broker 7 is not known to the cluster" in cli.fails("config", "describe", "broker", 7)
 
 
+def test_settings_of_all_brokers(cli: Cli) -> None:
+    """Those that were set for all are shown as such, and only while they are."""
+    assert cli("config", "describe", "broker", "default").out == "nothing is set for all brokers\n"
+    cli("config", "alter", "broker", "default", "--set", "log.retention.ms=86400001")
+    cli.shows("86400001", "config", "describe", "broker", "default")
+    [told] = cli("config", "describe", "broker", "default", "-o", "json").objects
+    assert (told["name"], told["key"], told["source"]) == ("", "log.retention.ms", "all brokers, dynamic")
+    cli("config", "alter", "broker", "default", "--delete", "log.retention.ms")
+    cli.shows("86400001", "config", "describe", "broker", "default", shown=False)
+
+
+def test_examples_of_help_work(cli: Cli, topic: str) -> None:
+    """Those of settings, which brokers may refuse."""
+    cli("topic", "create", topic)
+    shown = [line.split("  #")[0].split() for line in cli("config", "alter", "--help").out.splitlines()]
+    examples = [words for words in shown if words[:3] == ["wiber", "config", "alter"]]
+    assert len(examples) == 4
+    for example in examples:
+        cli(*(topic if word == "chat" else word for word in example[1:]))
+    cli("config", "alter", "broker", "default", "--delete", "log.retention.ms")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("topic", "create", "t", "--partitions", "-1"), "a whole number from 1 to 2147483647 is wanted"),
+        (("topic", "create", "t", "--partitions", "many"), "a whole number from 1 to 2147483647 is wanted"),
+        (("topic", "create", "t", "--replication-factor", "0"), "a whole number from 1 to 32767 is wanted"),
+        (("topic", "alter", "t", "--partitions", "-1"), "a whole number from 1 to 2147483647 is wanted"),
+        (("produce", "t", "x", "-p", "-1"), "a whole number from 0 to 2147483647 is wanted"),
+        (("produce", "t", "x", "--acks", "-2"), "0, 1, all or -1, which is all, is wanted"),
+        (("consume", "t", "-p", "-1"), "a whole number from 0 to 2147483647 is wanted"),
+        (("consume", "t", "--history", "-1"), "a whole number from 1 to 100000 is wanted"),
+        (("consume", "t", "-n", "-1"), "a whole number from 1 to 18446744073709551615 is wanted"),
+        (("consume", "t", "--offset", "x"), "a whole number is wanted"),
+        (("config", "describe", "broker", "-1"), "a broker's id, from 0 on, or default is wanted"),
+        (("config", "alter", "broker", "all", "--set", "a=b"), "a broker's id, from 0 on, or default is wanted"),
+        (("topic", "list", "--timeout", "-5s"), "a duration"),
+    ],
+    ids=str,
+)
+def test_a_number_that_is_not_legal_is_told_what_is(cli: Cli, arguments: tuple[str, ...], told: str) -> None:
+    """Also one that is negative, which is no flag."""
+    ended = cli.run(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert told in ended.err
+    assert "tip:" not in ended.err
+    assert "invalid digit" not in ended.err
+
+
+def test_an_address_that_is_empty_counts_as_not_set(cli: Cli, broker: BrokerProcess) -> None:
+    """A comma too many, or a variable without a value."""
+    cli("topic", "list", "-b", f"{broker.address},")
+    # Whoever may be at the default address, the command line is taken.
+    assert Cli("").run("topic", "list", "--timeout", "1s").code != 2
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -57,7 +57,7 @@ def test_each_compression(cli: Cli, broker: BrokerProcess, topic: str, compressi
     assert cli("consume", topic, "--from-beginning", "--exit").out.splitlines() == lines
 
 
-@pytest.mark.parametrize("acks", ["0", "1", "all"])
+@pytest.mark.parametrize("acks", ["0", "1", "all", "-1"])
 def test_each_acks(cli: Cli, topic: str, acks: str) -> None:
     """Also records that nobody acknowledges have left when the command ends."""
     cli("topic", "create", topic)
@@ -66,11 +66,11 @@ def test_each_acks(cli: Cli, topic: str, acks: str) -> None:
 
 
 def test_bytes_are_left_as_they_are(cli: Cli, topic: str) -> None:
-    """Empty lines are records, and a last line needs no end."""
-    stdin = b"a\n\n\xff\x00\xfe\r\nlast"
+    """Empty lines are records, and a last line needs no end; that of Windows is one."""
+    stdin = b"a\rb\n\n\xff\x00\xfe\r\nlast"
     cli("produce", topic, stdin=stdin)
     out = cli("consume", topic, "--from-beginning", "--exit").out
-    assert out.encode(errors="surrogateescape") == stdin + b"\n"
+    assert out.encode(errors="surrogateescape") == stdin.replace(b"\r\n", b"\n") + b"\n"
 
 
 def test_keys_of_lines_choose_partitions_as_in_kafka(cli: Cli, topic: str) -> None:
@@ -164,9 +164,27 @@ def test_a_broken_line_is_named_and_the_others_arrive(cli: Cli, topic: str) -> N
     ]
     ended = cli.run("produce", topic, "-f", "json", "-o", "json", stdin='{"value":"4"}\n{"value":5}\n{}\n')
     assert (ended.code, ended.objects[0]["delivered"], ended.objects[0]["failed"]) == (1, 1, 2)
-    assert "line 2: column 10: invalid type" in ended.err
+    assert "line 2: column 10: expected a string, found the number 5, at '{\"value\":5}'" in ended.err
     assert "line 3: it has no value" in ended.err
     assert cli("consume", topic, "--from-beginning", "--exit").out == "1\n3\n4\n"
+
+
+def test_what_is_no_object_is_told_in_plain_words(cli: Cli, topic: str) -> None:
+    """With its line; an empty line is none, whoever ends lines how."""
+    cli("topic", "create", topic)
+    lines = ['{"value":"1"}', "", " \r", '{"value":"2"}\r', "Hello", '["a"]', '{"value":"a","vlaue":1}', '{"value":"a']
+    ended = cli.run("produce", topic, "-f", "json", stdin="\n".join(lines))
+    assert ended.code == 1
+    assert ended.err.splitlines() == [
+        'wiber: line 5: column 1: expected an object, such as {"value":"Hello"}, at \'Hello\'',
+        'wiber: line 6: column 1: expected an object, such as {"value":"Hello"}, at \'["a"]\'',
+        "wiber: line 7: column 20: there is no field 'vlaue'; there are key, key_base64, value, value_base64, headers, "
+        'partition, timestamp, topic, offset, at \'{"value":"a","vlaue":1}\'',
+        'wiber: line 8: column 11: expected more: the line ends before the object does, at \'{"value":"a\'',
+        f"wiber: 4 records not delivered, 2 delivered to {topic}",
+    ]
+    assert cli("consume", topic, "--from-beginning", "--exit").out == "1\n2\n"
+    assert "the value is empty" in cli.fails("produce", topic, "", "-f", "json", code=2)
 
 
 def test_what_the_broker_refuses_is_told_by_line(cli: Cli, topic: str) -> None:

@@ -1,12 +1,16 @@
 """`wiber topic`: creates, lists, describes, alters and deletes."""
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from broker_process import is_reference
 from cli.conftest import Cli, Terminal
+from conftest import StartBroker
+from protocol.client import Client
 
 
 def test_a_topic_lives_as_the_commands_say(cli: Cli, topic: str) -> None:
@@ -37,6 +41,7 @@ def test_programs_get_objects(cli: Cli, topic: str) -> None:
         "id": created["id"],
         "partitions": 2,
         "replication_factor": 1,
+        "dry_run": False,
     }
     [listed] = [it for it in cli("topic", "list", "-o", "json").objects if it["name"] == topic]
     assert listed["id"] == created["id"]
@@ -56,10 +61,39 @@ def test_programs_get_objects(cli: Cli, topic: str) -> None:
         "start_offset": 0,
         "end_offset": 1,
     }
-    assert cli("topic", "alter", topic, "--partitions", 3, "-o", "json").objects == [{"topic": topic, "altered": True}]
+    assert cli("topic", "alter", topic, "--partitions", 3, "-o", "json").objects == [
+        {"topic": topic, "altered": True, "dry_run": False}
+    ]
     assert cli("topic", "delete", topic, "--yes", "-o", "json").objects == [{"topic": topic, "deleted": True}]
     gone = cli.run("topic", "delete", topic, "--yes", "-o", "json")
     assert (gone.code, gone.objects[0]["deleted"], gone.objects[0]["error"]) == (1, False, "UNKNOWN_TOPIC_OR_PARTITION")
+    assert gone.err.startswith(f"wiber: there is no topic '{topic}'")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("topic", "create", "{}", "--partitions", "1"),
+        ("topic", "alter", "{}", "--partitions", "1"),
+        ("topic", "alter", "{}", "--config", "retention.ms=never"),
+        ("topic", "alter", "{}", "--partitions", "1", "--config", "retention.ms=5"),
+        ("config", "alter", "topic", "{}", "--set", "retention.ms=never"),
+        ("topic", "delete", "{}-nosuch", "--yes"),
+    ],
+    ids=" ".join,
+)
+def test_programs_and_people_are_told_of_failures(cli: Cli, topic: str, arguments: tuple[str, ...]) -> None:
+    """An object on standard output, a line on standard error; and nothing has changed."""
+    cli("topic", "create", topic, "--partitions", 2)
+    ended = cli.run(*(it.format(topic) for it in arguments), "-o", "json")
+    assert ended.code == 1
+    [told] = ended.objects
+    assert told["error"]
+    assert told["message"]
+    assert [told[it] for it in ("created", "altered", "deleted") if it in told] == [False]
+    [line] = ended.err.splitlines()
+    assert line.startswith("wiber: ")
+    assert "retention.ms" not in cli("topic", "describe", topic).out
 
 
 def test_a_second_creation_fails_or_does_not_matter(cli: Cli, topic: str) -> None:
@@ -80,8 +114,32 @@ def test_a_dry_run_changes_nothing(cli: Cli, topic: str) -> None:
     assert "INVALID_CONFIG" in cli.fails("topic", "create", topic, "--dry-run", "--config", "retention.ms=never")
     cli("topic", "create", topic)
     assert cli("topic", "alter", topic, "--partitions", 2, "--dry-run").out == f"{topic}: could be altered\n"
+    for change in (
+        ("topic", "alter", topic, "--partitions", 2),
+        ("config", "alter", "topic", topic, "--set", "retention.ms=5"),
+    ):
+        [told] = cli(*change, "--dry-run", "-o", "json").objects
+        assert (told["dry_run"], told["altered"]) == (True, False)
+    [told] = cli("topic", "create", f"{topic}-x", "--dry-run", "-o", "json").objects
+    assert (told["dry_run"], told["created"]) == (True, False)
     [described] = cli("topic", "describe", topic, "-o", "json").objects
     assert len(described["partitions"]) == 1
+
+
+def test_a_leader_that_cannot_be_reached_is_told(start_broker: StartBroker) -> None:
+    """What is known is shown, and the exit code is 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+    if is_reference():
+        broker = start_broker(arguments=("--set", f"advertised.listeners=PLAINTEXT://{nobody}"))
+    else:
+        broker = start_broker(arguments=("--advertise", nobody))
+    with Client(broker.address) as client:
+        client.ask("Metadata", 9, topics=[{"name": "t"}], allow_auto_topic_creation=True)
+    ended = Cli(broker.address).run("topic", "describe", "t", "-o", "json", "--timeout", "1s")
+    assert (ended.code, ended.objects[0]["partitions"][0]["end_offset"]) == (1, None)
+    [line] = ended.err.splitlines()
+    assert line.startswith("wiber: t: where its partitions begin and end is not known: broker 1 is said to be at ")
 
 
 @pytest.mark.parametrize("by_pipe", [False, True], ids=["file", "pipe"])

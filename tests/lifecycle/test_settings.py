@@ -51,7 +51,8 @@ def test_errors_name_file_line_key_and_what_is_legal(file: Path) -> None:
     )
     done = check("--config", file, "--set", "auto.create.topics.enable=perhaps", code=1)
     assert done.stdout == ""
-    lines = done.stderr.splitlines()
+    assert all(line.startswith("wiber: ") for line in done.stderr.splitlines())
+    lines = [line.removeprefix("wiber: ") for line in done.stderr.splitlines()]
     assert lines[0].startswith(f"{file}:7: ")
     assert lines[1:] == [
         f'{file}:3: num.partitions = "many": a whole number from 1 to 2147483647 is wanted',
@@ -93,7 +94,7 @@ def test_the_stronger_source_holds(file: Path) -> None:
 def test_a_variable_that_is_nearly_a_setting_is_refused() -> None:
     """What is misspelt is told; other variables of ours are left alone."""
     done = check(WIBER_NUM_PARTITION="3", WIBER_CACHE="somewhere", code=1)
-    assert done.stderr == "WIBER_NUM_PARTITION: there is no such setting; did you mean WIBER_NUM_PARTITIONS?\n"
+    assert done.stderr == "wiber: WIBER_NUM_PARTITION: there is no such setting; did you mean WIBER_NUM_PARTITIONS?\n"
 
 
 def test_kafka_s_other_settings_are_warnings(file: Path, start_broker: StartBroker) -> None:
@@ -174,7 +175,7 @@ def test_one_directory_by_any_of_its_names(start_broker: StartBroker, tmp_path: 
     file.write_text(f"log.dirs = '{tmp_path / 'elsewhere'}'\n")
     assert f"log.dirs = {tmp_path / 'elsewhere'}" in check("--config", file).stdout
     two = check("--set", "log.dirs=/a,/b", code=1).stderr
-    assert two == '--set: log.dirs = "/a,/b": one directory is wanted: a broker keeps its data on one disk\n'
+    assert two == 'wiber: --set: log.dirs = "/a,/b": one directory is wanted: a broker keeps its data on one disk\n'
     broker: BrokerProcess = start_broker(arguments=("--config", str(file)))
     # The flag is the stronger one.
     assert (tmp_path / "data").exists()

@@ -18,6 +18,7 @@ use wiber_protocol::{ErrorCode, Str};
 use crate::connect::{self, Connect};
 use crate::failure::Failure;
 use crate::output::{Output, Table, line, object};
+use crate::topic;
 
 /// Kafka's numbers of the kinds of things that have settings (`ConfigResource.Type`).
 const TOPIC: i8 = 2;
@@ -44,7 +45,8 @@ pub enum Command {
 Examples:
   wiber config describe topic chat
   wiber config describe broker --all
-  wiber config describe broker 1 --output json")]
+  wiber config describe broker 1 --output json
+  wiber config describe broker default  # what was set for all brokers")]
 pub struct Describe {
     #[command(subcommand)]
     of: Of,
@@ -56,7 +58,8 @@ pub struct Describe {
 Examples:
   wiber config alter topic chat --set retention.ms=86400000 --set segment.bytes=1048576
   wiber config alter topic chat --delete retention.ms
-  wiber config alter topic chat --append cleanup.policy=compact")]
+  wiber config alter topic chat --subtract cleanup.policy=delete  # keeps its records for ever
+  wiber config alter broker default --set log.retention.ms=86400000")]
 pub struct Alter {
     #[command(subcommand)]
     of: AlterOf,
@@ -73,8 +76,9 @@ enum Of {
     },
     /// Of a broker, or of each.
     Broker {
-        /// The broker's id [default: every broker].
-        id: Option<i32>,
+        /// The broker's id, or `default` for what was set for all brokers [default: every broker].
+        #[arg(allow_negative_numbers = true, value_parser = broker)]
+        id: Option<Resource>,
         #[command(flatten)]
         how: How,
     },
@@ -103,7 +107,8 @@ enum AlterOf {
     /// Of a broker.
     Broker {
         /// The broker's id, or `default` for what holds for all brokers.
-        id: String,
+        #[arg(allow_negative_numbers = true, value_parser = broker)]
+        id: Resource,
         #[command(flatten)]
         changes: Changes,
     },
@@ -223,6 +228,18 @@ impl Resource {
     }
 }
 
+/// A broker by its id, or all of them, which have no name in Kafka.
+fn broker(text: &str) -> Result<Resource, String> {
+    let text = text.trim();
+    if text == "default" {
+        return Ok(Resource::broker(""));
+    }
+    match text.parse::<i32>() {
+        Ok(id) if id >= 0 => Ok(Resource::broker(&id.to_string())),
+        _ => Err("a broker's id, from 0 on, or default is wanted".to_owned()),
+    }
+}
+
 /// A setting as a broker describes it.
 #[derive(Clone, Debug)]
 pub struct Described {
@@ -288,7 +305,7 @@ pub fn run(command: Command) -> ExitCode {
 async fn show(of: Of) -> Result<(), Failure> {
     let (resource, how) = match of {
         Of::Topic { name, how } => (Some(Resource::topic(&name)), how),
-        Of::Broker { id, how } => (id.map(|id| Resource::broker(&id.to_string())), how),
+        Of::Broker { id, how } => (id, how),
     };
     let cluster = how.connect.cluster().await?;
     let resources = match resource {
@@ -315,10 +332,13 @@ async fn show(of: Of) -> Result<(), Failure> {
             continue;
         }
         if settings.is_empty() {
-            line(&format!(
-                "{} has its defaults in everything; --all shows them",
-                resource.title()
-            ))?;
+            line(&match (resource.kind(), resource.name.as_str()) {
+                ("broker", "") => "nothing is set for all brokers".to_owned(),
+                _ => format!(
+                    "{} has its defaults in everything; --all shows them",
+                    resource.title()
+                ),
+            })?;
             continue;
         }
         if resources.len() > 1 {
@@ -383,8 +403,7 @@ pub async fn describe(
 async fn change(of: AlterOf) -> Result<(), Failure> {
     let (resource, given) = match of {
         AlterOf::Topic { name, changes } => (Resource::topic(&name), changes),
-        AlterOf::Broker { id, changes } if id == "default" => (Resource::broker(""), changes),
-        AlterOf::Broker { id, changes } => (Resource::broker(&id), changes),
+        AlterOf::Broker { id, changes } => (id, changes),
     };
     let changes: Vec<_> = given
         .set
@@ -400,10 +419,20 @@ async fn change(of: AlterOf) -> Result<(), Failure> {
         ));
     }
     let cluster = given.connect.cluster().await?;
-    alter(&cluster, &resource, &changes, given.dry_run).await?;
+    if let Err(error) = alter(&cluster, &resource, &changes, given.dry_run).await {
+        if given.output.is_json() {
+            let code = error.code().map(|code| code.to_string());
+            object(&json!({
+                "resource": resource.kind(), "name": resource.name, "altered": false, "error": code,
+                "message": topic::message(&error),
+            }))?;
+        }
+        return Err(resource.failed(&error));
+    }
     if given.output.is_json() {
         object(&json!({
             "resource": resource.kind(), "name": resource.name, "altered": !given.dry_run,
+            "dry_run": given.dry_run,
         }))
     } else if given.dry_run {
         line(&format!("{}: could be altered", resource.title()))
@@ -421,7 +450,7 @@ pub async fn alter(
     resource: &Resource,
     changes: &[Change],
     validate_only: bool,
-) -> Result<(), Failure> {
+) -> Result<(), ClientError> {
     let configs = changes.iter().map(|change| {
         let (key, op, value) = match change {
             Change::Set(it) => (&it.key, OP_SET, Some(&it.value)),
@@ -454,8 +483,7 @@ pub async fn alter(
         }
     };
     for result in &answer.responses {
-        ClientError::check(result.error_code, result.error_message.as_deref())
-            .map_err(|error| resource.failed(&error))?;
+        ClientError::check(result.error_code, result.error_message.as_deref())?;
     }
     Ok(())
 }

@@ -28,12 +28,11 @@ pub struct Connect {
         env = "WIBER_BOOTSTRAP",
         value_name = "HOST:PORT[,..]",
         default_value = "localhost:9092",
-        value_parser = address,
-        value_delimiter = ','
+        value_parser = addresses
     )]
-    bootstrap: Vec<String>,
+    bootstrap: Vec<Addresses>,
     /// How long a broker may take over something, such as 10s or 500ms.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", allow_hyphen_values = true, value_parser = duration)]
     timeout: Duration,
 }
 
@@ -41,11 +40,20 @@ impl Connect {
     /// Connects.
     pub async fn cluster(&self) -> Result<Arc<Cluster>, ClientError> {
         Cluster::connect(ClusterOptions {
-            bootstrap: self.bootstrap.clone(),
+            bootstrap: self.addresses(),
             connect_within: self.timeout.min(CONNECT_WITHIN_MAX),
             answer_within: self.timeout,
         })
         .await
+    }
+
+    /// Where to ask; what is empty counts as not set.
+    fn addresses(&self) -> Vec<String> {
+        let given: Vec<_> = self.bootstrap.iter().flat_map(|it| it.0.clone()).collect();
+        if given.is_empty() {
+            return vec![format!("localhost:{DEFAULT_PORT}")];
+        }
+        given
     }
 
     /// How long to try.
@@ -74,6 +82,16 @@ pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
         Err(error) => Err(Failure::Failed(format!("no runtime: {error}"))),
     };
     exit_code(result)
+}
+
+/// Addresses with their ports, as one argument names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Addresses(Vec<String>);
+
+/// A comma behind the last address, or no address at all, is nothing wrong.
+fn addresses(text: &str) -> Result<Addresses, String> {
+    let named = text.split(',').filter(|it| !it.trim().is_empty());
+    named.map(address).collect::<Result<_, _>>().map(Addresses)
 }
 
 /// An address with its port.
@@ -113,6 +131,12 @@ mod tests {
         ] {
             assert_eq!(address(text).as_deref(), Ok(told));
         }
+        let told =
+            |named: &[&str]| Ok(Addresses(named.iter().map(|it| (*it).to_owned()).collect()));
+        assert_eq!(addresses("a:1,b"), told(&["a:1", "b:9092"]));
+        assert_eq!(addresses("a:1, "), told(&["a:1"]));
+        assert_eq!(addresses(""), told(&[]));
+        assert!(addresses("a:1,b:x").is_err());
         for wrong in [
             "",
             ":9092",

@@ -18,6 +18,7 @@ use wiber_client::{Cluster, Consumer, ConsumerEvent, LATEST, ReceivedRecord, Top
 use crate::connect::{self, Connect};
 use crate::failure::{Failure, say};
 use crate::moment::moment;
+use crate::number;
 use crate::output::{Format, counted};
 use crate::progress::Progress;
 use show::Show;
@@ -46,16 +47,16 @@ pub struct Arguments {
     #[command(flatten)]
     from: From,
     /// Reads these partitions only; may be given several times.
-    #[arg(short, long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(short, long, value_name = "N", value_delimiter = ',', allow_negative_numbers = true, value_parser = number::within(0, i32::MAX))]
     partition: Vec<i32>,
     /// Ends where the topic ended when the command began.
     #[arg(short, long)]
     exit: bool,
     /// Ends after so many records.
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(1, u64::MAX))]
     max_messages: Option<u64>,
     /// How a record is shown: its value on a line, or an object with all there is of it.
-    #[arg(short, long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "text|json")]
+    #[arg(short, short_alias = 'o', long, alias = "output", value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "text|json")]
     format: Format,
     /// What stands before the value, with tabs between; for --format text.
     #[arg(short, long, value_name = "WHAT,..", value_delimiter = ',')]
@@ -69,16 +70,16 @@ pub struct Arguments {
 #[group(multiple = false)]
 struct From {
     /// Starts with the last N records of the topic, over all its partitions.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=start::HISTORY_MAX))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(1, start::HISTORY_MAX))]
     history: Option<u32>,
     /// Starts with the first record that there is.
     #[arg(long)]
     from_beginning: bool,
     /// Starts at this offset in each partition; a negative number counts from the end.
-    #[arg(long, value_name = "N|-N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N|-N", allow_negative_numbers = true, value_parser = number::any)]
     offset: Option<i64>,
     /// Starts with the first record that is not older: a time, a date, Unix milliseconds, or how long ago, such as 10m.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = moment)]
     since: Option<i64>,
 }
 

@@ -11,6 +11,7 @@ mod failure;
 mod log;
 mod logging;
 mod moment;
+mod number;
 mod output;
 mod produce;
 mod progress;

@@ -18,6 +18,7 @@ use wiber_protocol::{ErrorCode, Str};
 
 use crate::connect::{self, Connect};
 use crate::failure::{Failure, say};
+use crate::number;
 use crate::output::{Format, Output, counted};
 use crate::record_json;
 use input::{Block, Input};
@@ -51,7 +52,7 @@ pub struct Arguments {
     #[arg(short = 'H', long, value_name = "KEY=VALUE", value_parser = header)]
     header: Vec<(String, String)>,
     /// The partition that the records go to [default: as the key has it, or any].
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(short, long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(0, i32::MAX))]
     partition: Option<i32>,
     /// Sends each record to the partition that it names; for --format json.
     #[arg(long, conflicts_with = "partition")]
@@ -61,9 +62,10 @@ pub struct Arguments {
         long,
         value_name = "0|1|all",
         default_value = "all",
-        hide_possible_values = true
+        allow_negative_numbers = true,
+        value_parser = acks
     )]
-    acks: AcksName,
+    acks: Acks,
     /// How records are compressed.
     #[arg(short = 'z', long, value_name = "CODEC", default_value = "none")]
     compression: CompressionName,
@@ -79,16 +81,6 @@ pub struct Arguments {
     connect: Connect,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AcksName {
-    #[value(name = "0")]
-    None,
-    #[value(name = "1")]
-    Leader,
-    #[value(alias = "-1")]
-    All,
-}
-
 #[derive(Clone, Copy, ValueEnum)]
 enum CompressionName {
     None,
@@ -96,6 +88,16 @@ enum CompressionName {
     Snappy,
     Lz4,
     Zstd,
+}
+
+/// Kafka's settings know `all` as -1 too.
+fn acks(text: &str) -> Result<Acks, &'static str> {
+    match text.trim() {
+        "0" => Ok(Acks::None),
+        "1" => Ok(Acks::Leader),
+        "all" | "-1" => Ok(Acks::All),
+        _ => Err("0, 1, all or -1, which is all, is wanted"),
+    }
 }
 
 fn separator(text: &str) -> Result<String, &'static str> {
@@ -140,6 +142,11 @@ async fn produce(arguments: Arguments) -> Result<(), Failure> {
     };
     let outcome = match arguments.value {
         Some(value) => {
+            if arguments.format == Format::Json && value.trim().is_empty() {
+                return Err(Failure::Usage(
+                    "the value is empty, and --format json wants an object, such as {\"value\":\"Hello\"}".to_owned(),
+                ));
+            }
             run.take(Bytes::from(value), 1).await;
             Ok(())
         }
@@ -175,11 +182,7 @@ fn no_topic(topic: &str, error: &ClientError) -> Failure {
 }
 
 fn options(arguments: &Arguments) -> Result<ProducerOptions, Failure> {
-    let acks = match arguments.acks {
-        AcksName::None => Acks::None,
-        AcksName::Leader => Acks::Leader,
-        AcksName::All => Acks::All,
-    };
+    let acks = arguments.acks;
     if arguments.idempotent == Some(true) && acks != Acks::All {
         return Err(Failure::Usage(
             "--idempotent needs --acks all: nobody else knows of a record that it is stored"
@@ -329,6 +332,10 @@ impl Run {
     }
 
     async fn take(&mut self, line: Bytes, number: u64) {
+        // Between objects an empty line means nothing.
+        if self.maker.format == Format::Json && line.trim_ascii().is_empty() {
+            return;
+        }
         let record = match self.maker.record(line, number) {
             Ok(record) => record,
             Err(problem) => return self.tally.refuse(number, &problem),

@@ -5,6 +5,8 @@
 //!
 //! Invariant: what is printed of a record reads back as the same key, value, headers, partition and timestamp.
 
+mod problem;
+
 use std::borrow::Cow;
 use std::io::{self, Write};
 
@@ -98,7 +100,13 @@ fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Cow<'de, st
 /// # Errors
 /// What is wrong with it, and which field it is in.
 pub fn read(line: &[u8]) -> Result<Record, String> {
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|error| in_words(&error))?;
+    // The parser would take an array for an object whose fields have no names.
+    let start = line.iter().position(|byte| !byte.is_ascii_whitespace());
+    if start.is_some_and(|at| line[at] != b'{') {
+        return Err(problem::not_an_object(line, start.unwrap_or(0)));
+    }
+    let line: Line<'_> =
+        serde_json::from_slice(line).map_err(|error| problem::in_words(line, &error))?;
     let value = match (line.value, line.value_base64) {
         (Some(_), Some(_)) => return Err("value and value_base64 exclude each other".to_owned()),
         (Some(text), None) => text.map(bytes_of),
@@ -107,7 +115,8 @@ pub fn read(line: &[u8]) -> Result<Record, String> {
     };
     let mut headers = Vec::with_capacity(line.headers.len());
     for header in line.headers {
-        let value = either("value", header.value, header.value_base64)?;
+        let value = either("value", header.value, header.value_base64)
+            .map_err(|problem| format!("header '{}': {problem}", header.key))?;
         headers.push((Str::from(header.key.as_ref()), value));
     }
     Ok(Record {
@@ -140,14 +149,7 @@ fn decoded(name: &str, code: &str) -> Result<Bytes, String> {
     STANDARD
         .decode(code)
         .map(Bytes::from)
-        .map_err(|error| format!("{name}: {error}"))
-}
-
-/// The parser's words, without the number of a line that is always 1.
-fn in_words(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or(&text);
-    format!("column {}: {what}", error.column())
+        .map_err(|_| format!("{name}: '{}' is no Base64", problem::shortened(code)))
 }
 
 #[cfg(test)]
@@ -211,18 +213,30 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_line_is_said() {
         for (line, told) in [
-            ("", "EOF"),
             ("{}", "no value"),
-            ("{\"value\":1}", "invalid type"),
-            ("{\"value\":\"a\",\"vlaue\":1}", "unknown field `vlaue`"),
+            ("[\"a\"]", "column 1: expected an object"),
+            (
+                "{\"value\":1}",
+                "column 10: expected a string, found the number 1, at '{\"value\":1}'",
+            ),
+            (
+                "{\"value\":\"a\",\"vlaue\":1}",
+                "there is no field 'vlaue'; there are key, key_base64, value,",
+            ),
             ("{\"value\":\"a\",\"value_base64\":\"YQ==\"}", "exclude"),
             (
                 "{\"value\":\"a\",\"key\":\"\",\"key_base64\":\"\"}",
                 "exclude",
             ),
             ("{\"value_base64\":\"a\"}", "value_base64"),
-            ("{\"value\":\"a\"} x", "trailing"),
-            ("{\"value\":\"a\",\"partition\":\"0\"}", "column"),
+            (
+                "{\"value\":\"a\"} x",
+                "column 15: expected the end of the line",
+            ),
+            (
+                "{\"value\":\"a\",\"partition\":\"0\"}",
+                "expected a whole number, found the text \"0\"",
+            ),
         ] {
             let error = read(line.as_bytes()).expect_err(line);
             assert!(error.contains(told), "{line}: {error}");

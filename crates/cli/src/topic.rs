@@ -18,6 +18,7 @@ use wiber_protocol::{ErrorCode, Str};
 use crate::config::{self, Change, Resource, Setting};
 use crate::connect::{self, Connect};
 use crate::failure::{Failure, say};
+use crate::number;
 use crate::output::{Output, Table, line, object};
 
 /// Creates, shows, changes and deletes topics.
@@ -55,7 +56,7 @@ pub struct Alter {
     /// The topic.
     name: String,
     /// How many partitions it shall have: more than it has.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(1, i32::MAX))]
     partitions: Option<i32>,
     /// Changes a setting; may be given several times.
     #[arg(long, value_name = "KEY=VALUE")]
@@ -163,34 +164,10 @@ async fn alter(arguments: Alter) -> Result<(), Failure> {
         ));
     }
     let cluster = arguments.connect.cluster().await?;
-    if !changes.is_empty() {
-        config::alter(
-            &cluster,
-            &Resource::topic(name),
-            &changes,
-            arguments.dry_run,
-        )
-        .await?;
-    }
-    if let Some(count) = arguments.partitions {
-        let request = CreatePartitionsRequest {
-            topics: vec![CreatePartitionsTopic {
-                name: Str::from(name.as_str()),
-                count,
-                assignments: None,
-            }],
-            timeout_ms: arguments.connect.timeout_ms(),
-            validate_only: arguments.dry_run,
-        };
-        let answer = cluster
-            .ask_controller(&request, |answer| {
-                answer.results.first().map_or(0, |it| it.error_code)
-            })
-            .await?;
-        for result in &answer.results {
-            ClientError::check(result.error_code, result.error_message.as_deref())
-                .map_err(|error| Failure::of_topic(name, &error))?;
-        }
+    let outcome = alter_both(&cluster, &arguments, &changes).await;
+    if let Err(error) = outcome {
+        refused(arguments.output, name, "altered", &error)?;
+        return Err(Failure::Told);
     }
     let done = if arguments.dry_run {
         "could be altered"
@@ -198,10 +175,57 @@ async fn alter(arguments: Alter) -> Result<(), Failure> {
         "altered"
     };
     if arguments.output.is_json() {
-        object(&json!({"topic": name, "altered": !arguments.dry_run}))
+        object(&json!({
+            "topic": name, "altered": !arguments.dry_run, "dry_run": arguments.dry_run,
+        }))
     } else {
         line(&format!("{name}: {done}"))
     }
+}
+
+/// Changes settings and adds partitions: both, or neither if either is refused.
+async fn alter_both(
+    cluster: &Cluster,
+    arguments: &Alter,
+    changes: &[Change],
+) -> Result<(), ClientError> {
+    let (name, dry_run) = (&arguments.name, arguments.dry_run);
+    if let Some(count) = arguments.partitions.filter(|_| !changes.is_empty()) {
+        add_partitions(cluster, arguments, count, true).await?;
+    }
+    if !changes.is_empty() {
+        config::alter(cluster, &Resource::topic(name), changes, dry_run).await?;
+    }
+    match arguments.partitions {
+        Some(count) => add_partitions(cluster, arguments, count, dry_run).await,
+        None => Ok(()),
+    }
+}
+
+async fn add_partitions(
+    cluster: &Cluster,
+    arguments: &Alter,
+    count: i32,
+    validate_only: bool,
+) -> Result<(), ClientError> {
+    let request = CreatePartitionsRequest {
+        topics: vec![CreatePartitionsTopic {
+            name: Str::from(arguments.name.as_str()),
+            count,
+            assignments: None,
+        }],
+        timeout_ms: arguments.connect.timeout_ms(),
+        validate_only,
+    };
+    let answer = cluster
+        .ask_controller(&request, |answer| {
+            answer.results.first().map_or(0, |it| it.error_code)
+        })
+        .await?;
+    for result in &answer.results {
+        ClientError::check(result.error_code, result.error_message.as_deref())?;
+    }
+    Ok(())
 }
 
 async fn delete(arguments: Delete) -> Result<(), Failure> {
@@ -280,13 +304,13 @@ fn told(output: Output, name: &str, deleted: bool, text: &str) -> Result<(), Fai
     }
 }
 
-/// Says that something was not done to a topic: to people on standard error, to programs among the results.
+/// Says that something was not done to a topic: on standard error, and to programs among the results too.
 fn refused(output: Output, name: &str, done: &str, error: &ClientError) -> Result<(), Failure> {
     if output.is_json() {
         let code = error.code().map(|code| code.to_string());
-        return object(&json!({
+        object(&json!({
             "topic": name, done: false, "error": code, "message": message(error),
-        }));
+        }))?;
     }
     match Failure::of_topic(name, error) {
         Failure::Failed(reason) => say(&reason),
@@ -295,7 +319,8 @@ fn refused(output: Output, name: &str, done: &str, error: &ClientError) -> Resul
     Ok(())
 }
 
-fn message(error: &ClientError) -> String {
+/// What the broker says, or what else went wrong.
+pub fn message(error: &ClientError) -> String {
     match error {
         ClientError::Refused { message, .. } => {
             message.clone().unwrap_or_else(|| error.to_string())

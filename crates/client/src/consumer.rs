@@ -289,7 +289,12 @@ impl Consumer {
                 return Err(ClientError::Records {
                     partition: index,
                     offset: position.offset,
-                    problem: error.to_string(),
+                    problem: match error.code() {
+                        Some(ErrorCode::CorruptMessage) => {
+                            format!("its batch is damaged ({error})")
+                        }
+                        _ => error.to_string(),
+                    },
                 });
             }
             Err(error) => {

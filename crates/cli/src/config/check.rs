@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use wiber_server::broker_config::{NodeConfig, Origin};
 
+use crate::failure::say;
 use crate::output::Format;
 use crate::settings::Sources;
 
@@ -28,6 +29,9 @@ pub struct Arguments {
 /// Checks and prints.
 pub fn run(arguments: &Arguments) -> ExitCode {
     let found = arguments.sources.read();
+    for problem in found.as_ref().err().into_iter().flatten() {
+        say(problem);
+    }
     let printed = match arguments.output {
         Format::Text => print(&found),
         Format::Json => writeln!(io::stdout(), "{}", as_json(&found)),
@@ -35,7 +39,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     match (found, printed) {
         // Whoever read the output has seen enough.
         (Ok(_), Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
-            crate::failure::say(&format!("cannot write the output: {error}"));
+            say(&format!("cannot write the output: {error}"));
             ExitCode::FAILURE
         }
         (Ok(_), _) => ExitCode::SUCCESS,
@@ -46,10 +50,8 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn print(found: &Result<NodeConfig, Vec<String>>) -> io::Result<()> {
     let config = match found {
         Ok(config) => config,
-        Err(errors) => {
-            let mut out = io::stderr();
-            return errors.iter().try_for_each(|line| writeln!(out, "{line}"));
-        }
+        // They were said already.
+        Err(_) => return Ok(()),
     };
     let mut out = io::stdout();
     let set: Vec<String> = config

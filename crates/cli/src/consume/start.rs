@@ -11,7 +11,7 @@ use super::{From, bounds};
 use crate::failure::{Failure, say};
 
 /// The longest history: its records are held in memory, for each partition.
-pub const HISTORY_MAX: i64 = 100_000;
+pub const HISTORY_MAX: u32 = 100_000;
 /// So many partitions are named one by one.
 const PARTITIONS_TOLD_MAX: usize = 3;
 /// Where a partition holds fewer records than its offsets promise, as compaction and transactions leave it, this many times more offsets are

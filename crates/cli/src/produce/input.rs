@@ -21,7 +21,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// The lines without their ends.
+    /// The lines without their ends, of which Windows' `\r\n` is one.
     pub fn lines(&self) -> impl Iterator<Item = Bytes> + '_ {
         let mut rest = self.bytes.clone();
         std::iter::from_fn(move || {
@@ -29,9 +29,12 @@ impl Block {
                 return None;
             }
             let end = rest.iter().position(|byte| *byte == b'\n');
-            let line = rest.split_to(end.unwrap_or(rest.len()));
+            let mut line = rest.split_to(end.unwrap_or(rest.len()));
             if !rest.is_empty() {
                 let _ = rest.split_to(1);
+                if line.ends_with(b"\r") {
+                    line.truncate(line.len() - 1);
+                }
             }
             Some(line)
         })
@@ -170,7 +173,7 @@ mod tests {
                 [
                     (1, b"a".to_vec()),
                     (2, b"".to_vec()),
-                    (3, b"bc\r".to_vec()),
+                    (3, b"bc".to_vec()),
                     (4, b"last".to_vec())
                 ]
             );

@@ -17,6 +17,7 @@ use super::refused;
 use crate::config::Setting;
 use crate::connect::Connect;
 use crate::failure::Failure;
+use crate::number;
 use crate::output::{Output, counted, line, object};
 
 /// What the broker shall decide by its own settings.
@@ -40,10 +41,10 @@ pub struct Arguments {
     #[arg(required_unless_present = "file")]
     name: Option<String>,
     /// Into how many partitions it is divided [default: what the broker's num.partitions says].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..), conflicts_with = "file")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(1, i32::MAX), conflicts_with = "file")]
     partitions: Option<i32>,
     /// On how many brokers each record is kept [default: what the broker's default.replication.factor says].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..), conflicts_with = "file")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(1, i16::MAX), conflicts_with = "file")]
     replication_factor: Option<i16>,
     /// A setting of the topic; may be given several times.
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "file")]
@@ -126,7 +127,9 @@ fn tell(
     let code = result.map_or(ErrorCode::UnknownServerError.code(), |it| it.error_code);
     if code == ErrorCode::TopicAlreadyExists.code() && arguments.if_not_exists {
         if output.is_json() {
-            object(&json!({"topic": name, "created": false, "exists": true}))?;
+            object(&json!({
+                "topic": name, "created": false, "dry_run": arguments.dry_run, "exists": true,
+            }))?;
         } else {
             line(&format!("{name}: is there already"))?;
         }
@@ -147,8 +150,8 @@ fn tell(
     if output.is_json() {
         let id = result.map(|it| it.topic_id.to_string());
         object(&json!({
-            "topic": name, "created": !arguments.dry_run, "id": id.filter(|_| !arguments.dry_run),
-            "partitions": partitions, "replication_factor": replication,
+            "topic": name, "created": !arguments.dry_run, "dry_run": arguments.dry_run,
+            "id": id.filter(|_| !arguments.dry_run), "partitions": partitions, "replication_factor": replication,
         }))?;
         return Ok(true);
     }

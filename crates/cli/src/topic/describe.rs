@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use wiber_client::{Cluster, EARLIEST, LATEST, Partition, Topic};
+use wiber_client::{ClientError, Cluster, EARLIEST, LATEST, Partition, Topic};
 use wiber_protocol::ApiKey;
 use wiber_protocol::messages::DescribeLogDirsRequest;
 use wiber_protocol::messages::describe_log_dirs::DescribableLogDirTopic;
@@ -12,7 +12,7 @@ use wiber_protocol::messages::describe_log_dirs::DescribableLogDirTopic;
 use super::{all_topics, replication_factor};
 use crate::config::{self, Described, Resource};
 use crate::connect::Connect;
-use crate::failure::Failure;
+use crate::failure::{Failure, say};
 use crate::output::{Output, Table, bytes_in_words, counted, line, object};
 
 /// Shows topics: partitions, leaders, replicas, offsets, sizes, and the settings that are not the default.
@@ -41,8 +41,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let sizes = sizes(&cluster, &topics).await;
     let resources: Vec<_> = topics.iter().map(|it| Resource::topic(&it.name)).collect();
     let settings = config::describe(&cluster, &resources).await?;
+    let mut failed = false;
     for (i, (topic, settings)) in topics.iter().zip(&settings).enumerate() {
-        let offsets = Offsets::of(&cluster, topic, &arguments.connect).await;
+        let (offsets, unknown) = Offsets::of(&cluster, topic, &arguments.connect).await;
         if arguments.output.is_json() {
             object(&as_json(topic, &offsets, &sizes, settings))?;
         } else {
@@ -51,8 +52,15 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             print(topic, &offsets, &sizes, settings)?;
         }
+        if let Some(error) = unknown {
+            failed = true;
+            say(&format!(
+                "{}: where its partitions begin and end is not known: {error}",
+                topic.name
+            ));
+        }
     }
-    Ok(())
+    if failed { Err(Failure::Told) } else { Ok(()) }
 }
 
 /// Where the partitions begin and end, as far as their leaders say.
@@ -62,21 +70,26 @@ struct Offsets {
 }
 
 impl Offsets {
-    async fn of(cluster: &Cluster, topic: &Topic, connect: &Connect) -> Offsets {
+    /// Asks the leaders; and what went wrong, if one does not answer.
+    async fn of(
+        cluster: &Cluster,
+        topic: &Topic,
+        connect: &Connect,
+    ) -> (Offsets, Option<ClientError>) {
         let led = topic.partitions.iter().filter(|it| it.leader.is_some());
         let wanted = |which| led.clone().map(|it| (it.index, which)).collect();
         let (start, end) = (wanted(EARLIEST), wanted(LATEST));
         let within = connect.timeout();
-        Offsets {
-            start: cluster
-                .list_offsets(&topic.name, &start, within)
-                .await
-                .unwrap_or_default(),
-            end: cluster
-                .list_offsets(&topic.name, &end, within)
-                .await
-                .unwrap_or_default(),
-        }
+        let (start, end) = tokio::join!(
+            cluster.list_offsets(&topic.name, &start, within),
+            cluster.list_offsets(&topic.name, &end, within)
+        );
+        let error = start.as_ref().err().or(end.as_ref().err()).cloned();
+        let offsets = Offsets {
+            start: start.unwrap_or_default(),
+            end: end.unwrap_or_default(),
+        };
+        (offsets, error)
     }
 
     fn of_partition(&self, index: i32) -> (Option<i64>, Option<i64>) {
