@@ -112,6 +112,8 @@ def test_a_dry_run_changes_nothing(cli: Cli, topic: str) -> None:
     assert cli("topic", "create", topic, "--dry-run", "--partitions", 2).out.startswith(f"{topic}: could be created")
     assert topic not in cli("topic", "list").out.splitlines()
     assert "INVALID_CONFIG" in cli.fails("topic", "create", topic, "--dry-run", "--config", "retention.ms=never")
+    failed = cli.run("topic", "create", topic, "--dry-run", "--config", "retention.ms=never", "-o", "json")
+    assert (failed.code, failed.objects[0]["dry_run"], failed.objects[0]["error"]) == (1, True, "INVALID_CONFIG")
     cli("topic", "create", topic)
     assert cli("topic", "alter", topic, "--partitions", 2, "--dry-run").out == f"{topic}: could be altered\n"
     for change in (
@@ -139,7 +141,7 @@ def test_a_leader_that_cannot_be_reached_is_told(start_broker: StartBroker) -> N
     ended = Cli(broker.address).run("topic", "describe", "t", "-o", "json", "--timeout", "1s")
     assert (ended.code, ended.objects[0]["partitions"][0]["end_offset"]) == (1, None)
     [line] = ended.err.splitlines()
-    assert line.startswith("wiber: t: where its partitions begin and end is not known: broker 1 is said to be at ")
+    assert line.startswith("wiber: t: where all its partitions begin and end is not known: broker 1 is said to be at ")
 
 
 @pytest.mark.parametrize("by_pipe", [False, True], ids=["file", "pipe"])

@@ -423,8 +423,8 @@ async fn change(of: AlterOf) -> Result<(), Failure> {
         if given.output.is_json() {
             let code = error.code().map(|code| code.to_string());
             object(&json!({
-                "resource": resource.kind(), "name": resource.name, "altered": false, "error": code,
-                "message": topic::message(&error),
+                "resource": resource.kind(), "name": resource.name, "altered": false,
+                "dry_run": given.dry_run, "error": code, "message": topic::message(&error),
             }))?;
         }
         return Err(resource.failed(&error));

@@ -166,7 +166,13 @@ async fn alter(arguments: Alter) -> Result<(), Failure> {
     let cluster = arguments.connect.cluster().await?;
     let outcome = alter_both(&cluster, &arguments, &changes).await;
     if let Err(error) = outcome {
-        refused(arguments.output, name, "altered", &error)?;
+        refused(
+            arguments.output,
+            name,
+            "altered",
+            Some(arguments.dry_run),
+            &error,
+        )?;
         return Err(Failure::Told);
     }
     let done = if arguments.dry_run {
@@ -286,7 +292,7 @@ async fn delete(arguments: Delete) -> Result<(), Failure> {
             Ok(()) => told(arguments.output, name, true, "deleted")?,
             Err(error) => {
                 failed = true;
-                refused(arguments.output, name, "deleted", &error)?;
+                refused(arguments.output, name, "deleted", None, &error)?;
             }
         }
     }
@@ -305,12 +311,22 @@ fn told(output: Output, name: &str, deleted: bool, text: &str) -> Result<(), Fai
 }
 
 /// Says that something was not done to a topic: on standard error, and to programs among the results too.
-fn refused(output: Output, name: &str, done: &str, error: &ClientError) -> Result<(), Failure> {
+fn refused(
+    output: Output,
+    name: &str,
+    done: &str,
+    dry_run: Option<bool>,
+    error: &ClientError,
+) -> Result<(), Failure> {
     if output.is_json() {
         let code = error.code().map(|code| code.to_string());
-        object(&json!({
+        let mut told = json!({
             "topic": name, done: false, "error": code, "message": message(error),
-        }))?;
+        });
+        if let Some(dry_run) = dry_run {
+            told["dry_run"] = dry_run.into();
+        }
+        object(&told)?;
     }
     match Failure::of_topic(name, error) {
         Failure::Failed(reason) => say(&reason),

@@ -137,7 +137,7 @@ fn tell(
     }
     let message = result.and_then(|it| it.error_message.as_deref());
     if let Err(error) = ClientError::check(code, message) {
-        refused(output, name, "created", &error)?;
+        refused(output, name, "created", Some(arguments.dry_run), &error)?;
         return Ok(false);
     }
     // Brokers before KIP-525 do not say what they made.

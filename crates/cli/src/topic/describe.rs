@@ -1,9 +1,12 @@
 //! `wiber topic describe`: everything about topics.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use wiber_client::{ClientError, Cluster, EARLIEST, LATEST, Partition, Topic};
 use wiber_protocol::ApiKey;
 use wiber_protocol::messages::DescribeLogDirsRequest;
@@ -41,9 +44,10 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let sizes = sizes(&cluster, &topics).await;
     let resources: Vec<_> = topics.iter().map(|it| Resource::topic(&it.name)).collect();
     let settings = config::describe(&cluster, &resources).await?;
+    let deadline = Instant::now() + arguments.connect.timeout();
     let mut failed = false;
     for (i, (topic, settings)) in topics.iter().zip(&settings).enumerate() {
-        let (offsets, unknown) = Offsets::of(&cluster, topic, &arguments.connect).await;
+        let (offsets, unknown) = Offsets::of(&cluster, topic, deadline).await;
         if arguments.output.is_json() {
             object(&as_json(topic, &offsets, &sizes, settings))?;
         } else {
@@ -55,7 +59,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         if let Some(error) = unknown {
             failed = true;
             say(&format!(
-                "{}: where its partitions begin and end is not known: {error}",
+                "{}: where all its partitions begin and end is not known: {error}",
                 topic.name
             ));
         }
@@ -64,32 +68,50 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Where the partitions begin and end, as far as their leaders say.
+#[derive(Default)]
 struct Offsets {
     start: BTreeMap<i32, Option<i64>>,
     end: BTreeMap<i32, Option<i64>>,
 }
 
 impl Offsets {
-    /// Asks the leaders; and what went wrong, if one does not answer.
+    /// Asks the leaders, each by itself; and what went wrong, if one does not answer.
     async fn of(
-        cluster: &Cluster,
+        cluster: &Arc<Cluster>,
         topic: &Topic,
-        connect: &Connect,
+        deadline: Instant,
     ) -> (Offsets, Option<ClientError>) {
-        let led = topic.partitions.iter().filter(|it| it.leader.is_some());
-        let wanted = |which| led.clone().map(|it| (it.index, which)).collect();
-        let (start, end) = (wanted(EARLIEST), wanted(LATEST));
-        let within = connect.timeout();
-        let (start, end) = tokio::join!(
-            cluster.list_offsets(&topic.name, &start, within),
-            cluster.list_offsets(&topic.name, &end, within)
-        );
-        let error = start.as_ref().err().or(end.as_ref().err()).cloned();
-        let offsets = Offsets {
-            start: start.unwrap_or_default(),
-            end: end.unwrap_or_default(),
-        };
-        (offsets, error)
+        let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        for partition in &topic.partitions {
+            if let Some(leader) = partition.leader {
+                by_leader.entry(leader).or_default().push(partition.index);
+            }
+        }
+        let mut asked = JoinSet::new();
+        for partitions in by_leader.into_values() {
+            let (cluster, name) = (cluster.clone(), topic.name.clone());
+            let within = deadline.saturating_duration_since(Instant::now());
+            asked.spawn(async move {
+                let wanted = |which| partitions.iter().map(|it| (*it, which)).collect();
+                let (earliest, latest) = (wanted(EARLIEST), wanted(LATEST));
+                tokio::try_join!(
+                    cluster.list_offsets(&name, &earliest, within),
+                    cluster.list_offsets(&name, &latest, within)
+                )
+            });
+        }
+        let mut offsets = Offsets::default();
+        let mut unknown = None;
+        for outcome in asked.join_all().await {
+            match outcome {
+                Ok((start, end)) => {
+                    offsets.start.extend(start);
+                    offsets.end.extend(end);
+                }
+                Err(error) => unknown = Some(error),
+            }
+        }
+        (offsets, unknown)
     }
 
     fn of_partition(&self, index: i32) -> (Option<i64>, Option<i64>) {
