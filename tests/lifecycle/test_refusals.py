@@ -135,6 +135,23 @@ def test_directory_is_a_file(tmp_path: Path) -> None:
     assert (tmp_path / "data").read_text() == "mine"
 
 
+def test_directory_of_somebody_else(start_broker: StartBroker, tmp_path: Path) -> None:
+    """One with strange files in it, such as Kafka's, is left as it is; that of a new file system is taken."""
+    data = tmp_path / "data"
+    (data / "topic-0").mkdir(parents=True)
+    names = {"cleaner-offset-checkpoint", "meta.properties", "topic-0", "zz"}
+    for name in names - {"topic-0"}:
+        (data / name).write_text("mine")
+    line = refused("serve", "--data-dir", data, "--listen", "127.0.0.1:0")
+    holds = "cleaner-offset-checkpoint, meta.properties, topic-0 and 1 more"
+    assert f"{data} has no wiber.format and holds {holds}" in line
+    assert "--data-dir" in line
+    assert {each.name for each in data.iterdir()} == names
+    (tmp_path / "new" / "lost+found").mkdir(parents=True)
+    start_broker(data_dir=tmp_path / "new").stop()
+    start_broker(data_dir=tmp_path / "new").stop()
+
+
 def test_other_format_version(start_broker: StartBroker, topic: str) -> None:
     """A directory of another release is refused untouched, and served again once its version is back."""
     broker = start_broker()

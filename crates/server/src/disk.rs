@@ -100,6 +100,14 @@ impl DataDirectory {
         ))
     }
 
+    /// Refuses a directory that is not empty and has no `wiber.format`: it may be somebody else's. Nothing is changed.
+    ///
+    /// # Errors
+    /// What is in it.
+    pub fn refuse_foreign(path: &FsPath) -> Result<(), DirectoryError> {
+        open::refuse_foreign(path)
+    }
+
     /// Opens a directory to be looked at, whether or not a broker uses it. Everything that would change it is refused.
     ///
     /// # Errors

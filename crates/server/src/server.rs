@@ -180,6 +180,7 @@ impl Server {
         let sockets = sockets.collect::<Result<Vec<_>, StartError>>()?;
         let shares = descriptor_limit::raise();
         let path = options.data_dir;
+        DataDirectory::refuse_foreign(&path).map_err(StartError::Directory)?;
         let mut directory =
             DataDirectory::open(&path, shares.files_max).map_err(StartError::Directory)?;
         let mut settings = options.broker;

@@ -1,5 +1,6 @@
 //! Opening a data directory: it is made if need be, and locked for the life of the process.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
@@ -7,10 +8,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+use wiber_storage::FileId;
 
 /// The name of the file whose lock is held while a broker runs. It is empty: the system knows who holds its lock, and a
 /// start that is refused leaves the directory as it was.
 const LOCK_FILE: &str = "wiber.lock";
+/// What a file system has in its root.
+const LOST_AND_FOUND: &str = "lost+found";
+/// So many strange files are named.
+const NAMED_MAX: usize = 3;
 /// Where the system says who holds which lock (proc_locks(5)).
 const LOCKS: &str = "/proc/locks";
 /// What others may do with a data directory's files is up to the group.
@@ -26,6 +32,13 @@ pub enum DirectoryError {
         path: PathBuf,
         /// The process, if the system names it.
         pid: Option<u32>,
+    },
+    /// It is not empty, and not Wiber's.
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What is in it, in order.
+        holds: Vec<String>,
     },
     /// The system refuses something.
     Refused {
@@ -48,6 +61,19 @@ impl fmt::Display for DirectoryError {
                     None => f.write_str("another process")?,
                 }
                 f.write_str("; stop that broker, or name another directory with --data-dir")
+            }
+            DirectoryError::Foreign { path, holds } => {
+                let (named, more) = holds.split_at(holds.len().min(NAMED_MAX));
+                write!(
+                    f,
+                    "the directory {} has no wiber.format and holds {}",
+                    path.display(),
+                    named.join(", ")
+                )?;
+                if !more.is_empty() {
+                    write!(f, " and {} more", more.len())?;
+                }
+                f.write_str(": it is none of Wiber's; name an empty or a new one with --data-dir")
             }
             DirectoryError::Refused { path, doing, error } => {
                 write!(f, "cannot {doing} {}: {error}", path.display())?;
@@ -98,6 +124,31 @@ pub(super) fn create(path: &Path) -> Result<Vec<PathBuf>, DirectoryError> {
     }
     let above = absolute.ancestors().skip(1).take(missing.max(1));
     Ok(above.map(Path::to_owned).collect())
+}
+
+/// Refuses a directory with something in it that was not put there by Wiber. One that is missing, or that cannot be read, is left to
+/// whoever opens it.
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), DirectoryError> {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return Ok(());
+    };
+    let names =
+        entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    let names: BTreeSet<String> = names.collect();
+    if names.contains(&FileId::Identity.path()) {
+        return Ok(());
+    }
+    // A start that ended before its identity was there leaves these.
+    let ours = [LOCK_FILE.to_owned(), FileId::IdentityDraft.path()];
+    let is_foreign = |name: &String| name != LOST_AND_FOUND && !ours.contains(name);
+    let holds: Vec<String> = names.into_iter().filter(is_foreign).collect();
+    if holds.is_empty() {
+        return Ok(());
+    }
+    Err(DirectoryError::Foreign {
+        path: path.to_owned(),
+        holds,
+    })
 }
 
 /// Opens the directory itself.
