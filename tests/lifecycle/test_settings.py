@@ -97,6 +97,13 @@ def test_a_variable_that_is_nearly_a_setting_is_refused() -> None:
     assert done.stderr == "wiber: WIBER_NUM_PARTITION: there is no such setting; did you mean WIBER_NUM_PARTITIONS?\n"
 
 
+def test_a_variable_that_is_no_setting_is_a_warning() -> None:
+    """It is named; those of the tests and of other commands are not."""
+    done = check(WIBER_QUUX="1", WIBER_BOOTSTRAP="localhost:9092", WIBER_BIN="somewhere")
+    warnings = [line for line in done.stdout.splitlines() if line.startswith("warning: ")]
+    assert warnings == ["warning: WIBER_QUUX: there is no such setting, so the variable has no effect"]
+
+
 def test_kafka_s_other_settings_are_warnings(file: Path, start_broker: StartBroker) -> None:
     """A file as Kafka's own is taken; what it has no effect of is named in the log."""
     file.write_text(

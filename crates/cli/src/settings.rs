@@ -12,6 +12,16 @@ use wiber_server::broker_config::{self, Given, NodeConfig, Origin};
 const VARIABLE_PREFIX: &str = "WIBER_";
 /// What our own settings begin with; their variables leave it out.
 const OWN_PREFIX: &str = "wiber.";
+/// Variables of ours that are no settings of a broker: those of other commands, and of the tests.
+const OTHERS: [&str; 6] = [
+    "WIBER_BIN",
+    "WIBER_BOOTSTRAP",
+    "WIBER_CACHE",
+    "WIBER_CLI",
+    "WIBER_CONFIG",
+    "WIBER_UPDATE",
+];
+const OTHERS_PREFIXES: [&str; 2] = ["WIBER_FUZZ_", "WIBER_TEST_"];
 /// What an address is taken for that has no listener's name.
 const DEFAULT_LISTENER: &str = "PLAINTEXT";
 
@@ -59,7 +69,10 @@ impl Sources {
         self.variables(&mut given, &mut errors);
         given.extend(self.flags());
         match broker_config::resolve(given) {
-            Ok(config) if errors.is_empty() => Ok(config),
+            Ok(mut config) if errors.is_empty() => {
+                config.warnings.extend(unknown_variables());
+                Ok(config)
+            }
             Ok(_) => Err(errors),
             Err(more) => {
                 errors.extend(more);
@@ -82,7 +95,6 @@ impl Sources {
                 ));
             }
             let Ok(key) = known else {
-                // Others may have variables of ours: the tests, say.
                 continue;
             };
             let Ok(value) = value.into_string() else {
@@ -140,6 +152,26 @@ fn endpoints<'a>(addresses: impl Iterator<Item = &'a str>) -> String {
         false => format!("{DEFAULT_LISTENER}://{}", address.trim()),
     });
     named.collect::<Vec<_>>().join(",")
+}
+
+/// A line for each variable that looks like one of ours and stands for nothing. It is no error: other programs have such variables too.
+fn unknown_variables() -> Vec<String> {
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut unknown: Vec<String> = names.filter(|name| is_unknown(name)).collect();
+    unknown.sort();
+    unknown
+        .iter()
+        .map(|name| format!("{name}: there is no such setting, so the variable has no effect"))
+        .collect()
+}
+
+fn is_unknown(name: &str) -> bool {
+    name.starts_with(VARIABLE_PREFIX)
+        && !OTHERS.contains(&name)
+        && !OTHERS_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        && key_of_variable(name) == Err(None)
 }
 
 /// The setting that a variable of ours stands for.
@@ -204,6 +236,15 @@ mod tests {
         assert_eq!(key_of_variable("WIBER_BIN"), Err(None));
         let meant = Some("WIBER_NUM_PARTITIONS".to_owned());
         assert_eq!(key_of_variable("WIBER_NUM_PARTITION"), Err(meant));
+        for (name, is_told) in [
+            ("WIBER_QUUX", true),
+            ("WIBER_BIN", false),
+            ("WIBER_TEST_WITHOUT_LOOP", false),
+            ("WIBER_SHARDS", false),
+            ("PATH", false),
+        ] {
+            assert_eq!(is_unknown(name), is_told, "{name}");
+        }
     }
 
     #[test]
