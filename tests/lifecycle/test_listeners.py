@@ -69,6 +69,12 @@ def test_a_client_is_told_what_its_listener_advertises(start_broker: StartBroker
     assert told(found["PLAINTEXT"][0]) == split(found["PLAINTEXT"][0])
     assert told(found["OUT"][0]) == ("broker.example.org", 19092)
     assert told(found["NEAR"][0]) == ("2001:db8::7", 1)
+    # The controller is reached by each of them.
+    metadata_log = {"topic_name": "__cluster_metadata", "partitions": [{"partition_index": 0}]}
+    for name in found:
+        with Client(found[name][0]) as client:
+            (node,) = client.ask("DescribeQuorum", 2, topics=[metadata_log]).nodes
+        assert [(each.name, (each.host, each.port)) for each in node.listeners] == [(name, told(found[name][0]))]
 
 
 def loopbacks() -> list[str]:
@@ -126,6 +132,8 @@ def test_what_cannot_be_listened_on_is_refused() -> None:
     assert "host that clients can reach" in refused("advertised.listeners=PLAINTEXT://0.0.0.0:9092")
     assert "port that clients reach" in refused("advertised.listeners=PLAINTEXT://host:0")
     assert "no listener of that name" in refused("advertised.listeners=OUT://host:1")
+    assert "listener a.b has a dot" in refused("listeners=a.b://:9092")
+    assert "there is no such setting" in refused("listener.name.a.b.max.connections=5")
     assert "one of the listeners' names is wanted" in refused("inter.broker.listener.name=OUT")
 
 

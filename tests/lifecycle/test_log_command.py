@@ -11,6 +11,7 @@ from broker_process import BrokerProcess, binary, wait_until
 from clients.librdkafka import Record, create_topic, delete_records, delete_topic, produce_all
 from conftest import StartBroker
 from lifecycle.load import Load
+from protocol.client import Client, Error, Topic
 
 pytestmark = pytest.mark.wiber_only("the command line is ours")
 
@@ -171,6 +172,25 @@ def test_a_flipped_bit_in_a_segment(stopped: BrokerProcess) -> None:
     flip(file, byte + size - 1)
     problem = problem_of(stopped)
     assert (problem["file"], problem["byte"]) == (str(file.relative_to(stopped.data_dir)), byte)
+
+
+def test_a_broker_tells_of_a_flipped_bit_once(stopped: BrokerProcess, topic: str) -> None:
+    """However often its batch is asked for; what lies before it is served."""
+    file = segment_file(stopped, "log")
+    batches = told(log_command("inspect", "--data-dir", stopped.data_dir, "--batches", "--output", "json"))
+    places = [(each["byte"], each["bytes"]) for each in batches if each["found"] == "batch"]
+    byte, size = places[700]
+    flip(file, byte + size - 1)
+    stopped.start()
+    with Client(stopped.address) as client:
+        found = Topic(topic, client.metadata(topic).topic_id)
+        assert client.fetch(found, 699).error_code == Error.NONE
+        for _ in range(5):
+            assert client.fetch(found, 700).error_code == Error.CORRUPT_MESSAGE
+    (line,) = (line for line in stopped.log().splitlines() if "is damaged at byte" in line)
+    place = f"{file.relative_to(stopped.data_dir)} is damaged at byte {byte}"
+    for named in (f'partition="{topic}-0"', "offset=", place):
+        assert named in line, line
 
 
 def test_a_flipped_bit_in_an_index(stopped: BrokerProcess) -> None:

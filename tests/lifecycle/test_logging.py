@@ -14,6 +14,7 @@ import pytest
 
 from broker_process import READY, STOP_DEADLINE_S, binary, restart_port, start_deadline_s, wait_until
 from clients.librdkafka import Record, create_topic, produce_all
+from protocol.client import Client
 
 pytestmark = pytest.mark.wiber_only("the log is ours")
 
@@ -94,6 +95,24 @@ def test_text(tmp_path: Path) -> None:
     text = "\n".join(lines)
     assert re.search(r'INFO \S+: stopping signal="SIGTERM"', text)
     assert re.search(r"INFO \S+: serving address=127\.0\.0\.1:\d+", text)
+
+
+def test_a_client_that_wants_a_group_is_told_of_once(tmp_path: Path) -> None:
+    """Groups and transactions are not served: the log says so, once for a connection."""
+    with broker(tmp_path) as (address, _, error):
+        for kind, what in ((0, "group coordinator; groups are not served yet: assign"), (1, "transaction coordinator")):
+
+            def told(kind: int = kind, what: str = what) -> bool:
+                with Client(address) as client:
+                    for _ in range(3):
+                        client.ask("FindCoordinator", 4, key_type=kind, coordinator_keys=["key"])
+                return f"a client asked for a {what}" in error.read_text()
+
+            # The log names at most one client in a second.
+            wait_until(told, STOP_DEADLINE_S, f"the log tells of the {what}")
+    lines = [line for line in error.read_text().splitlines() if "coordinator" in line]
+    assert len(lines) == 2
+    assert all(re.search(r"INFO .* peer=127\.0\.0\.1:\d+", line) for line in lines), lines
 
 
 def test_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,6 +140,17 @@ def test_retention_in_milliseconds_comes_first(start_broker: StartBroker, topic:
         assert told(client, BROKER, "1", "log.retention.hours") == ("168", FROM_DEFAULT, [hours])
 
 
+def test_retention_in_hours(start_broker: StartBroker, topic: str) -> None:
+    """What a broker is started with in hours, its topics have in milliseconds; where from, only the broker tells."""
+    broker = start_broker(arguments=["--set", "log.retention.hours=1", "--set", "log.roll.hours=2"])
+    with Client(broker.address) as client:
+        client.create(topic)
+        assert told(client, TOPIC, topic, "retention.ms") == ("3600000", FROM_DEFAULT, [])
+        assert told(client, TOPIC, topic, "segment.ms") == ("7200000", FROM_DEFAULT, [])
+        synonyms = [("log.retention.hours", "1", FROM_FILE), ("log.retention.hours", "168", FROM_DEFAULT)]
+        assert told(client, BROKER, "1", "log.retention.hours") == ("1", FROM_FILE, synonyms)
+
+
 @pytest.mark.parametrize("version", versions("IncrementalAlterConfigs"))
 def test_refused(client: Client, version: int) -> None:
     """What cannot change while a broker runs, what a setting cannot be, and brokers that are others."""
@@ -155,6 +166,12 @@ def test_refused(client: Client, version: int) -> None:
         (ALL, ("principal.builder.class", SET, "x"), Error.INVALID_REQUEST),
         (node, ("ssl.keystore.type", SET, "PEM"), Error.INVALID_REQUEST),
         (node, ("max.connections.per.ip.overrides", SET, "nonsense"), Error.INVALID_REQUEST),
+        # Nobody could take these back.
+        (ALL, ("max.connections", SET, "0"), Error.INVALID_REQUEST),
+        (node, ("max.connection.creation.rate", SET, "0"), Error.INVALID_REQUEST),
+        (ALL, ("listener.name.plaintext.max.connections", SET, "0"), Error.INVALID_REQUEST),
+        (node, ("listener.name.plaintext.max.connection.creation.rate", SET, "0"), Error.INVALID_REQUEST),
+        (ALL, ("max.connections.per.ip", SET, "0"), Error.INVALID_REQUEST),
         (node, ("message.max.bytes", SET, None), Error.INVALID_REQUEST),
         ("98765", ("message.max.bytes", SET, "5"), Error.INVALID_REQUEST),
         ("soon", ("message.max.bytes", SET, "5"), Error.INVALID_REQUEST),

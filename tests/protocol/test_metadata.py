@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from broker_process import BrokerProcess, is_reference, wait_until
+from conftest import StartBroker
 from protocol.client import DEADLINE_S, Client, Error
 from protocol.schema import NO_ID, versions
 
@@ -84,6 +85,30 @@ def test_names_that_no_topic_has(client: Client, version: int) -> None:
     for name in ("", "..", "no/such name", "x" * 250):
         found = one(client, version, topics=[{"name": name}])
         assert found.error_code == Error.INVALID_TOPIC_EXCEPTION, name
+
+
+@pytest.mark.parametrize("name", ["__cluster_metadata", "__consumer_offsets"])
+def test_internal_topics(start_broker: StartBroker, name: str) -> None:
+    """Those of the brokers are told to be internal, whether they exist or not; the metadata log is no topic."""
+    is_internal = name == "__consumer_offsets"
+    broker = start_broker()
+    with Client(broker.address) as client:
+        found = one(client, 12, topics=[{"name": name}], allow_auto_topic_creation=True)
+        assert (found.error_code, found.is_internal) == (Error.UNKNOWN_TOPIC_OR_PARTITION, is_internal)
+        if not is_internal:
+            return
+        if not is_reference():
+            client.create(name)
+        found = one(client, 12, topics=[{"name": name}], allow_auto_topic_creation=False)
+        wait_until(
+            lambda: one(client, 12, topics=[{"name": name}], allow_auto_topic_creation=False).error_code == Error.NONE,
+            DEADLINE_S,
+            f"{name} is made",
+        )
+        found = one(client, 12, topics=[{"name": name}], allow_auto_topic_creation=False)
+        assert found.is_internal
+        described = client.ask("DescribeTopicPartitions", 0, topics=[{"name": name}], response_partition_limit=100)
+        assert described.topics[0].is_internal
 
 
 @pytest.mark.parametrize("version", versions("Metadata", since=12))

@@ -87,6 +87,7 @@ def test_refused(client: Client, topic: str, version: int) -> None:
             wanted(f"{topic}-g", configs=[{"name": "retention.ms", "value": None}]),
             Error.INVALID_CONFIG,
         ),
+        "__cluster_metadata": (wanted("__cluster_metadata"), Error.INVALID_REQUEST),
         f"{topic}-h": (wanted(f"{topic}-h", 1, 1, assignments=one_replica), Error.INVALID_REQUEST),
     }
     topics = [body for body, _ in refused.values()] + [wanted(topic)]

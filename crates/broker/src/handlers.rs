@@ -136,8 +136,10 @@ pub(crate) fn begin(
         ApiKey::DeleteTopics => {
             delete_topics::begin(shard, request, frame.version, decode(frame)?, fx)
         }
-        ApiKey::FindCoordinator => find_coordinator::begin(shard, request, &decode(frame)?, fx),
-        ApiKey::InitProducerId => init_producer_id::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::FindCoordinator => {
+            find_coordinator::begin(shard, now, request, &decode(frame)?, fx)
+        }
+        ApiKey::InitProducerId => init_producer_id::begin(shard, now, request, &decode(frame)?, fx),
         ApiKey::OffsetForLeaderEpoch => {
             offset_for_leader_epoch::begin(shard, request, &decode(frame)?, fx)
         }

@@ -37,6 +37,8 @@ use crate::topic_config::TopicConfig;
 use connection::Connection;
 use owner::Owner;
 
+/// The log names a client that wants what is not served at most so often, in milliseconds.
+const UNSERVED_TOLD_EVERY_MS: i64 = 1000;
 /// A retention sweep looks at this many partitions in a step.
 const SWEEP_PARTITIONS: usize = 100;
 /// How long a sweep pauses between two such portions.
@@ -65,6 +67,8 @@ pub struct Shard {
     pub(crate) producer_ids: handlers::init_producer_id::Block,
     owner: Owner,
     connections: BTreeMap<ConnectionId, Connection>,
+    /// When the log may name the next client that wants what is not served.
+    tell_unserved_after: Monotonic,
     pending: BTreeMap<RequestId, Pending>,
     next_request: u64,
     deadlines: BTreeSet<(Monotonic, RequestId)>,
@@ -147,6 +151,7 @@ impl Shard {
             producer_ids: handlers::init_producer_id::Block::default(),
             owner: Owner::default(),
             connections: BTreeMap::new(),
+            tell_unserved_after: Monotonic::default(),
             pending: BTreeMap::new(),
             next_request: 0,
             deadlines: BTreeSet::new(),
@@ -215,7 +220,33 @@ impl Shard {
         }
     }
 
-    /// The same, for a request.
+    /// The name of the listener that a request's client came by.
+    pub(crate) fn listener_for(&self, request: RequestId) -> &str {
+        let listener = || {
+            let connection = self.pending.get(&request)?.connection;
+            let number = self.connections.get(&connection)?.listener;
+            self.options.listeners.get(usize::from(number))
+        };
+        listener().map_or("", |listener| listener.name.as_str())
+    }
+
+    /// Logs that a client wants what is not served yet: once for its connection, and not oftener than once in a while for all.
+    pub(crate) fn tell_unserved(&mut self, now: Now, request: RequestId, wanted: &str) {
+        let Some(pending) = self.pending.get(&request) else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(&pending.connection) else {
+            return;
+        };
+        if connection.is_told || now.monotonic < self.tell_unserved_after {
+            return;
+        }
+        connection.is_told = true;
+        self.tell_unserved_after = now.monotonic.plus_ms(UNSERVED_TOLD_EVERY_MS);
+        tracing::info!(peer = %connection.peer, "a client {wanted}");
+    }
+
+    /// The same as [`Shard::advertised`], for a request.
     pub(crate) fn advertised_for(&self, request: RequestId) -> (String, i32) {
         match self.pending.get(&request) {
             Some(pending) => self.advertised(pending.connection),
@@ -876,7 +907,7 @@ impl Shard {
         listener: u16,
     ) {
         tracing::debug!(%peer, shard = self.number, "connected");
-        let state = Connection::new(local, listener);
+        let state = Connection::new(peer, local, listener);
         self.connections.insert(connection, state);
     }
 }

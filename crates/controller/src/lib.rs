@@ -37,4 +37,4 @@ pub use quorum::{FrameError, LogError, MAX_ENTRY_BYTES, MAX_IN_FLIGHT_BYTES};
 pub use record::{Listener, MetadataOffset, MetadataRecord, PartitionAssignment, RecordError};
 pub use recovered::{Recovered, RecoveredError};
 pub use settings::{ConfigChange, ConfigCheck, ConfigEdit, ConfigOwner};
-pub use topic_name::{collision_key, is_valid_topic_name};
+pub use topic_name::{METADATA_TOPIC, collision_key, is_internal_topic, is_valid_topic_name};

@@ -13,6 +13,20 @@ pub fn is_valid_topic_name(name: &str) -> bool {
         && name.bytes().all(legal)
 }
 
+/// Kafka's name of the metadata log, which no topic can have.
+pub const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// Whether a topic of that name belongs to the brokers (`Topic.isInternal`): it is not made because a client names it.
+#[must_use]
+pub fn is_internal_topic(name: &str) -> bool {
+    [
+        "__consumer_offsets",
+        "__transaction_state",
+        "__share_group_state",
+    ]
+    .contains(&name)
+}
+
 /// Names with the same key may not both exist: in the names of Kafka's metrics a dot becomes an underscore.
 #[must_use]
 pub fn collision_key(name: &str) -> Cow<'_, str> {

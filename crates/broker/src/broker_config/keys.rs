@@ -82,6 +82,19 @@ impl<'a> Value<'a> {
 }
 
 impl Key {
+    /// Reads a value that the broker is given while it runs. What would let nobody connect is refused, as Kafka does
+    /// (`ConnectionQuotas.ListenerConnectionQuota.validateReconfiguration`): nobody could take it back.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse_altered(&self, value: &str) -> Result<String, String> {
+        let value = self.kind.parse(value)?;
+        if LISTENERS_OWN.contains(&self.name) && value == "0" {
+            return Err("0 would let nobody connect, not even to take it back".to_owned());
+        }
+        Ok(value)
+    }
+
     /// Whether it does something here.
     pub fn is_served(&self) -> bool {
         !matches!(self.sets, Sets::Nothing(_))
@@ -116,11 +129,13 @@ pub(crate) fn find(name: &str) -> Option<Found<'_>> {
     }
     if let Some(rest) = name.strip_prefix(LISTENER_PREFIX) {
         let (listener, rest) = rest.split_once('.')?;
-        // Between the two, Kafka may have a SASL mechanism.
+        // Between the two, Kafka may have a SASL mechanism, which limits of connections know nothing of.
         let mut rest = Some(rest);
+        let mut is_listeners = true;
         while let Some(of_listener) = rest {
-            if let Some(key) = exact(of_listener) {
-                let sets = match LISTENERS_OWN.contains(&key.name) {
+            let is_own = |key: &Key| LISTENERS_OWN.contains(&key.name);
+            if let Some(key) = exact(of_listener).filter(|key| is_listeners || !is_own(key)) {
+                let sets = match is_own(&key) {
                     true => Sets::Together,
                     false => Sets::Nothing("a listener has no such setting of its own"),
                 };
@@ -130,6 +145,7 @@ pub(crate) fn find(name: &str) -> Option<Found<'_>> {
                 });
             }
             rest = of_listener.split_once('.').map(|(_, rest)| rest);
+            is_listeners = false;
         }
         return None;
     }

@@ -42,6 +42,11 @@ fn endpoint(text: &str) -> Result<Listener, String> {
     if name.is_empty() || !name.bytes().all(is_name) {
         return Err(wanted());
     }
+    if name.contains('.') {
+        return Err(format!(
+            "the name of listener {name} has a dot: where it ends in the listener.name.* settings could not be told"
+        ));
+    }
     let host = match host.strip_prefix('[') {
         Some(address) => address.strip_suffix(']').ok_or_else(wanted)?,
         None if host.contains(':') => {
@@ -231,6 +236,7 @@ mod tests {
             "A://[::1:1",
             "://h:1",
             "A B://h:1",
+            "A.B://h:1",
             "A://h/x:1",
         ] {
             assert!(endpoint(wrong).is_err(), "{wrong}");

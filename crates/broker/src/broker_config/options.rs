@@ -172,7 +172,7 @@ impl NodeOptions {
         for (name, value) in of_all.into_iter().chain(own) {
             let key = keys::find(name).map(|found| found.key);
             let key = key.filter(|key| key.alterable != Alterable::Never);
-            if let Some(Ok(value)) = key.map(|key| key.kind.parse(value)) {
+            if let Some(Ok(value)) = key.map(|key| key.parse_altered(value)) {
                 settings.insert(name.clone(), value);
             }
         }
@@ -287,11 +287,11 @@ fn admission(node: &Node<'_>, limits: &mut AdmissionLimits, faults: &mut Vec<Fau
             }),
         }
     }
-    if limits.per_address_max == 0 && limits.of_addresses.is_empty() {
+    if limits.per_address_max == 0 && limits.of_addresses.values().all(|number| *number == 0) {
         faults.push(Fault {
             key: "max.connections.per.ip",
             why: format!(
-                "0 lets nobody connect, but for those that {OVERRIDES} names, and it names none"
+                "0 lets nobody connect, but for those to whom {OVERRIDES} gives a number, and it gives none"
             ),
         });
     }

@@ -289,8 +289,8 @@ fn of_broker(
         ));
     }
     for (name, value) in &after {
-        let kind = broker_config::find(name).map(|found| found.key.kind);
-        if let Some(Err(why)) = kind.map(|kind| kind.parse(value)) {
+        let key = broker_config::find(name).map(|found| found.key);
+        if let Some(Err(why)) = key.map(|key| key.parse_altered(value)) {
             return refuse(format!(
                 "Invalid value {value} for configuration {name}: {why}"
             ));

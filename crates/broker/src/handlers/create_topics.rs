@@ -1,6 +1,6 @@
 //! CreateTopics: checks what the broker can, and has the controller do the rest.
 
-use wiber_controller::{Command, TopicSpec};
+use wiber_controller::{Command, METADATA_TOPIC, TopicSpec};
 use wiber_model::BrokerId;
 use wiber_protocol::messages::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
@@ -48,6 +48,11 @@ pub(super) fn begin(
             Err((
                 ErrorCode::InvalidRequest,
                 format!("Duplicate topic name: {name}"),
+            ))
+        } else if name == METADATA_TOPIC {
+            Err((
+                ErrorCode::InvalidRequest,
+                format!("Creation of internal topic {METADATA_TOPIC} is prohibited."),
             ))
         } else {
             spec_of(shard, topic)

@@ -3,6 +3,7 @@
 //! The quorum is this node, for now. Offsets are as Kafka counts them: the high watermark and a log's end are those behind the last
 //! entry.
 
+use wiber_controller::METADATA_TOPIC;
 use wiber_model::TopicId;
 use wiber_protocol::ErrorCode;
 use wiber_protocol::messages::describe_quorum::{
@@ -12,14 +13,10 @@ use wiber_protocol::messages::describe_quorum::{
 
 use super::*;
 
-/// Kafka's name of the metadata log, which has one partition.
-const METADATA_TOPIC: &str = "__cluster_metadata";
-/// Its index.
+/// The index of the metadata log's only partition.
 const METADATA_PARTITION: i32 = 0;
 /// The first version that names nodes and directories.
 const NODES_VERSION: i16 = 2;
-/// How the controller is reached: through the broker that it is part of.
-const LISTENER: &str = "PLAINTEXT";
 
 pub(super) fn begin(
     shard: &mut Shard,
@@ -112,11 +109,11 @@ pub(super) fn answered(
     shard.respond(request, &response, fx);
 }
 
-/// This node, and where it is reached.
+/// This node, and where its controller is reached: through the broker that it is part of, by the listener that the client came by.
 fn itself(shard: &Shard, request: RequestId) -> Node {
     let (host, port) = shard.advertised_for(request);
     let listener = Listener {
-        name: LISTENER.into(),
+        name: shard.listener_for(request).into(),
         host: host.into(),
         port: u16::try_from(port).unwrap_or_default(),
     };

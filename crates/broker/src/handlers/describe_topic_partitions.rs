@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use wiber_controller::{PartitionState, TopicState, is_valid_topic_name};
+use wiber_controller::{PartitionState, TopicState, is_internal_topic, is_valid_topic_name};
 use wiber_model::BrokerId;
 use wiber_protocol::messages::describe_topic_partitions::{
     DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
@@ -110,7 +110,7 @@ fn describe(topic: &TopicState, first: usize, most: usize) -> DescribeTopicParti
         error_code: ErrorCode::None.code(),
         name: Some(topic.name.as_str().into()),
         topic_id: topic.id,
-        is_internal: false,
+        is_internal: is_internal_topic(&topic.name),
         partitions: partitions.skip(first).take(most).map(partition).collect(),
         topic_authorized_operations: ALL_OPERATIONS,
     }
@@ -119,6 +119,7 @@ fn describe(topic: &TopicState, first: usize, most: usize) -> DescribeTopicParti
 fn failure(name: Str, code: ErrorCode, operations: i32) -> DescribeTopicPartitionsResponseTopic {
     DescribeTopicPartitionsResponseTopic {
         error_code: code.code(),
+        is_internal: is_internal_topic(&name),
         name: Some(name),
         topic_authorized_operations: operations,
         ..Default::default()

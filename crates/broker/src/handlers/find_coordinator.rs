@@ -15,14 +15,25 @@ use super::*;
 const BATCH_VERSION: i16 = 4;
 const REASON: &str = "consumer groups and transactions are not served by this release of Wiber; assign partitions instead of subscribing";
 
+/// The type of a coordinator's key that is a transactional id (`FindCoordinatorRequest.CoordinatorType`).
+const TRANSACTION: i8 = 1;
+
 pub(super) fn begin(
     shard: &mut Shard,
+    now: Now,
     request: RequestId,
     body: &FindCoordinatorRequest,
     fx: &mut Vec<Effect>,
 ) {
     let code = ErrorCode::CoordinatorNotAvailable.code();
     let version = shard.version(request);
+    let wanted = match body.key_type {
+        TRANSACTION => {
+            "asked for a transaction coordinator; transactions are not served yet: produce without a transactional id"
+        }
+        _ => "asked for a group coordinator; groups are not served yet: assign partitions instead",
+    };
+    shard.tell_unserved(now, request, wanted);
     let response = if version >= BATCH_VERSION {
         let none = |key: &wiber_protocol::Str| Coordinator {
             key: key.clone(),

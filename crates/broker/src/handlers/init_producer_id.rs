@@ -25,12 +25,16 @@ pub(crate) struct Block {
 
 pub(super) fn begin(
     shard: &mut Shard,
+    now: Now,
     request: RequestId,
     body: &InitProducerIdRequest,
     fx: &mut Vec<Effect>,
 ) {
     if body.transactional_id.is_some() {
         // Transactions have no coordinator here.
+        let wanted =
+            "named a transactional id; transactions are not served yet: produce without one";
+        shard.tell_unserved(now, request, wanted);
         respond(shard, request, Err(ErrorCode::NotCoordinator), fx);
         return;
     }

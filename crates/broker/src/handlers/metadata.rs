@@ -1,6 +1,8 @@
 //! Metadata: brokers, topics, leaders; and the creation of topics that a client names and nobody has made yet.
 
-use wiber_controller::{Command, TopicSpec, is_valid_topic_name};
+use wiber_controller::{
+    Command, METADATA_TOPIC, TopicSpec, is_internal_topic, is_valid_topic_name,
+};
 use wiber_model::{BrokerId, TopicId};
 use wiber_protocol::messages::metadata::{
     MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
@@ -62,9 +64,7 @@ pub(super) fn begin(
     let missing: Vec<_> = wanted
         .iter()
         .filter_map(|topic| match topic {
-            Wanted::Name(name)
-                if shard.image.topic(name).is_none() && is_valid_topic_name(name) =>
-            {
+            Wanted::Name(name) if shard.image.topic(name).is_none() && may_be_created(name) => {
                 Some(name)
             }
             _ => None,
@@ -88,6 +88,11 @@ pub(super) fn begin(
         validate_only: false,
     };
     shard.command(request, command, fx);
+}
+
+/// Whether a topic is made when a client names it. Those of the brokers are made by what keeps its state in them, and that is not here yet.
+fn may_be_created(name: &str) -> bool {
+    is_valid_topic_name(name) && !is_internal_topic(name) && name != METADATA_TOPIC
 }
 
 /// The missing topics were created, or not.
@@ -179,6 +184,7 @@ fn describe(
     let Some(topic) = found else {
         return MetadataResponseTopic {
             error_code: unknown.code(),
+            is_internal: name.as_deref().is_some_and(is_internal_topic),
             name: name.or_else(|| (version < TOPIC_ID_VERSION).then(Str::default)),
             topic_id,
             ..Default::default()
@@ -197,6 +203,7 @@ fn describe(
     MetadataResponseTopic {
         name: Some(topic.name.as_str().into()),
         topic_id: topic.id,
+        is_internal: is_internal_topic(&topic.name),
         partitions: topic.partitions.iter().enumerate().map(partition).collect(),
         ..Default::default()
     }

@@ -11,6 +11,8 @@ use crate::message::RequestId;
 /// The state of a connection.
 #[derive(Debug)]
 pub(super) struct Connection {
+    /// The client's address.
+    pub peer: SocketAddr,
     /// The address that the client reached.
     pub local: SocketAddr,
     /// The number of the listener that it came by.
@@ -19,6 +21,8 @@ pub(super) struct Connection {
     pub frames: VecDeque<Bytes>,
     /// The request that those behind it wait for.
     pub held_by: Option<RequestId>,
+    /// Whether the log says that the client wants what is not served.
+    pub is_told: bool,
     /// The client is gone. What it sent to be stored is still stored: one with acks=0 may well leave at once.
     pub gone: bool,
     /// Requests that have begun, in order; an answer waits for those before it.
@@ -26,12 +30,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub fn new(local: SocketAddr, listener: u16) -> Connection {
+    pub fn new(peer: SocketAddr, local: SocketAddr, listener: u16) -> Connection {
         Connection {
+            peer,
             local,
             listener,
             frames: VecDeque::new(),
             held_by: None,
+            is_told: false,
             gone: false,
             answers: VecDeque::new(),
         }

@@ -11,6 +11,7 @@ use wiber_storage::store::{Placement, Read, ReadError, ReadId, ReadOutput, Ticke
 
 use super::{JobFor, Shard, Stopping};
 use crate::errors;
+use crate::inspect::partition_name;
 use crate::job::{Job, JobOutput};
 use crate::machine::{Address, ConnectionId, Effect};
 use crate::message::{
@@ -38,17 +39,6 @@ pub(super) struct Owner {
     watchers: BTreeMap<PartitionId, Vec<Watcher>>,
     /// Failures to read that the log names already: who asks for what cannot be read asks again and again.
     told: BTreeSet<(PartitionId, String)>,
-}
-
-impl Owner {
-    fn tell(&mut self, partition: PartitionId, error: &ReadError) {
-        if self.told.len() >= TOLD_MAX {
-            self.told.clear();
-        }
-        if self.told.insert((partition, error.to_string())) {
-            tracing::warn!(%partition, "{error}");
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -85,6 +75,7 @@ enum ReadFor {
         group: u64,
         index: usize,
         partition: PartitionId,
+        offset: Offset,
     },
     Lookup {
         group: u64,
@@ -316,6 +307,7 @@ impl Shard {
                         group,
                         index,
                         partition,
+                        offset: part.offset,
                     };
                     self.owner.reads.insert(read, fetch);
                     under_way.left += 1;
@@ -388,6 +380,19 @@ impl Shard {
         (answer, Some(want))
     }
 
+    /// Logs that a read from `offset` on gave nothing: once for each place.
+    fn tell(&mut self, partition: PartitionId, offset: Offset, error: &ReadError) {
+        let told = &mut self.owner.told;
+        if told.len() >= TOLD_MAX {
+            told.clear();
+        }
+        if told.insert((partition, error.to_string())) {
+            let topic = self.image.topic_by_id(partition.topic);
+            let partition = partition_name(topic.map(|topic| topic.name.as_str()), partition);
+            tracing::warn!(partition, offset = offset.0, "{error}");
+        }
+    }
+
     pub(super) fn read_done(
         &mut self,
         id: ReadId,
@@ -399,9 +404,10 @@ impl Shard {
                 group,
                 index,
                 partition,
+                offset,
             }) => {
                 if let Err(error) = &result {
-                    self.owner.tell(partition, error);
+                    self.tell(partition, offset, error);
                 }
                 self.fetch_read(group, index, partition, result, fx);
             }
@@ -586,8 +592,8 @@ impl Shard {
             }
             Ok(_) => self.end_lookup(group, Ok(nothing_found()), fx),
             Err(error) => {
-                let partition = lookup.partition;
-                self.owner.tell(partition, &error);
+                let (partition, from) = (lookup.partition, lookup.from);
+                self.tell(partition, from, &error);
                 self.end_lookup(group, Err(errors::of_read(&error)), fx);
             }
         }
