@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from broker_process import is_reference
-from cli.conftest import Cli, Terminal
+from broker_process import is_reference, wait_until
+from cli.conftest import DEADLINE_S, Cli, Terminal
 from conftest import StartBroker
 from protocol.client import Client
 
@@ -137,7 +137,12 @@ def test_a_leader_that_cannot_be_reached_is_told(start_broker: StartBroker) -> N
     else:
         broker = start_broker(arguments=("--advertise", nobody))
     with Client(broker.address) as client:
-        client.ask("Metadata", 9, topics=[{"name": "t"}], allow_auto_topic_creation=True)
+
+        def is_there() -> bool:
+            [found] = client.ask("Metadata", 9, topics=[{"name": "t"}], allow_auto_topic_creation=True).topics
+            return found.error_code == 0
+
+        wait_until(is_there, DEADLINE_S, "the topic")
     ended = Cli(broker.address).run("topic", "describe", "t", "-o", "json", "--timeout", "1s")
     assert (ended.code, ended.objects[0]["partitions"][0]["end_offset"]) == (1, None)
     [line] = ended.err.splitlines()
