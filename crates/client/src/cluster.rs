@@ -12,6 +12,7 @@ use wiber_protocol::{ErrorCode, Request, Str};
 
 use crate::connection::Connection;
 use crate::error::ClientError;
+use crate::shared_attempt::SharedAttempt;
 
 /// The pause before something that failed for now is tried again; it doubles up to [`RETRY_PAUSE_MAX`].
 pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -46,7 +47,13 @@ struct State {
     brokers: BTreeMap<i32, String>,
     controller: Option<i32>,
     connections: BTreeMap<String, Arc<Connection>>,
+    /// By address. One connection to an address is opened at a time: requests that must stay in order, and that nobody answers, all go
+    /// through the same.
+    openings: BTreeMap<String, Arc<Opening>>,
 }
+
+/// The attempts to connect to an address; in words, why there is no connection.
+type Opening = SharedAttempt<Result<Arc<Connection>, String>>;
 
 /// A topic, as the metadata have it.
 #[derive(Clone, Debug)]
@@ -252,16 +259,34 @@ impl Cluster {
     }
 
     async fn connection(&self, address: &str) -> Result<Arc<Connection>, String> {
-        let known = self.state().connections.get(address).cloned();
-        if let Some(connection) = known.filter(|it| !it.is_closed()) {
-            return Ok(connection);
+        if let Some(open) = self.open_connection(address) {
+            return Ok(open);
         }
-        let (connect, answer) = (self.options.connect_within, self.options.answer_within);
-        let opened = Arc::new(Connection::open(address, connect, answer).await?);
-        self.state()
-            .connections
-            .insert(address.to_owned(), opened.clone());
-        Ok(opened)
+        let opening = {
+            let mut state = self.state();
+            state
+                .openings
+                .entry(address.to_owned())
+                .or_default()
+                .clone()
+        };
+        let attempt = async {
+            if let Some(open) = self.open_connection(address) {
+                return Ok(open);
+            }
+            let (connect, answer) = (self.options.connect_within, self.options.answer_within);
+            let opened = Arc::new(Connection::open(address, connect, answer).await?);
+            self.state()
+                .connections
+                .insert(address.to_owned(), opened.clone());
+            Ok(opened)
+        };
+        opening.join(attempt).await
+    }
+
+    fn open_connection(&self, address: &str) -> Option<Arc<Connection>> {
+        let known = self.state().connections.get(address).cloned();
+        known.filter(|it| !it.is_closed())
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -326,5 +351,30 @@ fn joined(host: &str, port: i32) -> String {
         format!("[{host}]:{port}")
     } else {
         format!("{host}:{port}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::fake_broker::FakeBroker;
+
+    #[tokio::test]
+    async fn many_at_once_share_one_connection() {
+        let broker = FakeBroker::start(1, |_| None).await;
+        let cluster = broker.cluster().await;
+        // The bootstrap address is the broker's own.
+        assert_eq!(broker.accepted(), 1);
+        cluster.state().connections.clear();
+        let mut lanes = JoinSet::new();
+        for _ in 0..64 {
+            let cluster = cluster.clone();
+            lanes.spawn(async move { cluster.broker(1).await.expect("it answers") });
+        }
+        let opened = lanes.join_all().await;
+        assert!(opened.iter().all(|it| Arc::ptr_eq(it, &opened[0])));
+        assert_eq!(broker.accepted(), 2);
     }
 }

@@ -105,6 +105,9 @@ pub enum ClientError {
         /// The offset that the next record will get.
         end: i64,
     },
+    /// A record was refused for good, after an attempt of which nobody knows what became.
+    #[error("{0} (it may have been stored all the same)")]
+    MaybeStored(Box<ClientError>),
     /// Records cannot be read.
     #[error("partition {partition} at offset {offset} cannot be read: {problem}")]
     Records {
@@ -158,14 +161,25 @@ impl ClientError {
         }
     }
 
-    /// Whether the broker may have done what it was asked, although nobody knows.
+    /// Whether the broker may have done what it was asked, although nobody knows. Of a Produce that waits for replicas, Kafka also answers
+    /// that it leads no more or that its disk failed when that came after it had appended (`DelayedProduce`, `getPartitionOrError`).
     #[must_use]
     pub fn is_uncertain(&self) -> bool {
         match self {
-            ClientError::Broken { .. } | ClientError::TimedOut { .. } => true,
+            ClientError::Broken { .. }
+            | ClientError::TimedOut { .. }
+            | ClientError::Malformed { .. } => true,
             ClientError::Refused { .. } => matches!(
                 self.code(),
-                Some(ErrorCode::RequestTimedOut | ErrorCode::NotEnoughReplicasAfterAppend)
+                // A code that is not known may mean anything.
+                None | Some(
+                    ErrorCode::UnknownServerError
+                        | ErrorCode::NotLeaderOrFollower
+                        | ErrorCode::RequestTimedOut
+                        | ErrorCode::NetworkException
+                        | ErrorCode::NotEnoughReplicasAfterAppend
+                        | ErrorCode::KafkaStorageError
+                )
             ),
             _ => false,
         }
@@ -245,6 +259,34 @@ mod tests {
         ] {
             assert!(!refused(code).is_passing(), "{code}");
         }
+    }
+
+    #[test]
+    fn what_may_have_been_stored_is_told_from_what_was_not() {
+        for code in [
+            ErrorCode::NotLeaderOrFollower,
+            ErrorCode::KafkaStorageError,
+            ErrorCode::NetworkException,
+            ErrorCode::RequestTimedOut,
+            ErrorCode::NotEnoughReplicasAfterAppend,
+            ErrorCode::UnknownServerError,
+        ] {
+            assert!(refused(code).is_uncertain(), "{code}");
+        }
+        for code in [
+            ErrorCode::NotEnoughReplicas,
+            ErrorCode::MessageTooLarge,
+            ErrorCode::CorruptMessage,
+            ErrorCode::OutOfOrderSequenceNumber,
+            ErrorCode::TopicAuthorizationFailed,
+        ] {
+            assert!(!refused(code).is_uncertain(), "{code}");
+        }
+        let malformed = ClientError::Malformed {
+            broker: "b:1".to_owned(),
+            problem: "it ends early".to_owned(),
+        };
+        assert!(malformed.is_uncertain());
     }
 
     #[test]

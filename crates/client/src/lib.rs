@@ -12,9 +12,12 @@ pub mod cluster;
 pub mod connection;
 pub mod consumer;
 pub mod error;
+#[cfg(test)]
+mod fake_broker;
 pub mod offsets;
 pub mod partitioner;
 pub mod producer;
+mod shared_attempt;
 
 pub use cluster::{Cluster, ClusterOptions, Partition, Topic};
 pub use connection::Connection;

@@ -30,6 +30,7 @@ use wiber_protocol::{ErrorCode, Str};
 use crate::cluster::{Cluster, RETRY_PAUSE, Topic, longer};
 use crate::error::ClientError;
 use crate::partitioner::partition_of;
+use crate::shared_attempt::SharedAttempt;
 
 /// The most that the lanes of a producer hold together, in bytes: what is gathered and what is under way. A single record may be larger.
 pub const BUFFER_BYTES: usize = 64 << 20;
@@ -136,7 +137,9 @@ struct Shared {
     topic: Str,
     options: ProducerOptions,
     leaders: Mutex<Leaders>,
-    identity: Mutex<Option<Identity>>,
+    identity: std::sync::Mutex<Option<Identity>>,
+    /// The lanes that want a producer id at the same time ask once.
+    asking: SharedAttempt<Result<Identity, ClientError>>,
     /// A batch was given up because of time. Those behind it are tried once: whoever waits has waited long enough.
     hopeless: AtomicBool,
     deliveries: mpsc::UnboundedSender<Delivery>,
@@ -173,7 +176,8 @@ impl Producer {
                 generation: 0,
                 by_partition: leaders(topic),
             }),
-            identity: Mutex::new(None),
+            identity: std::sync::Mutex::default(),
+            asking: SharedAttempt::default(),
             hopeless: AtomicBool::new(false),
             deliveries,
             options,
@@ -345,17 +349,23 @@ impl Record {
 
 impl Shared {
     /// The producer id that the lanes share.
-    async fn identity(&self) -> Result<Identity, ClientError> {
-        let mut shared = self.identity.lock().await;
-        if let Some(identity) = *shared {
-            return Ok(identity);
-        }
+    async fn identity(&self, deadline: Instant) -> Result<Identity, ClientError> {
+        let attempt = async {
+            let known = *self.known_identity();
+            match known {
+                Some(identity) => Ok(identity),
+                None => self.ask_for_identity(deadline).await,
+            }
+        };
+        self.asking.join(attempt).await
+    }
+
+    async fn ask_for_identity(&self, deadline: Instant) -> Result<Identity, ClientError> {
         let request = InitProducerIdRequest {
             transactional_id: None,
             transaction_timeout_ms: i32::MAX,
             ..Default::default()
         };
-        let deadline = Instant::now() + self.options.deliver_within;
         let mut pause = RETRY_PAUSE;
         loop {
             let asked = async {
@@ -368,11 +378,16 @@ impl Shared {
             };
             match asked.await {
                 Ok(identity) => {
-                    *shared = Some(identity);
+                    *self.known_identity() = Some(identity);
                     return Ok(identity);
                 }
-                Err(error) if !error.is_passing() || Instant::now() > deadline => {
-                    return Err(error);
+                Err(error) if !error.is_passing() => return Err(error),
+                Err(error) if self.is_over(deadline, pause) => {
+                    return Err(ClientError::Undelivered {
+                        after: self.options.deliver_within,
+                        uncertain: false,
+                        last: Box::new(error),
+                    });
                 }
                 Err(_) => tokio::time::sleep(pause).await,
             }
@@ -381,11 +396,24 @@ impl Shared {
     }
 
     /// Gives up the producer id, if it is still the one that the lanes share.
-    async fn forget(&self, identity: Identity) {
-        let mut shared = self.identity.lock().await;
+    fn forget(&self, identity: Identity) {
+        let mut shared = self.known_identity();
         if shared.is_some_and(|it| it.id == identity.id) {
             *shared = None;
         }
+    }
+
+    fn known_identity(&self) -> std::sync::MutexGuard<'_, Option<Identity>> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is no time for another attempt after a pause; for those behind this batch there is none either, then.
+    fn is_over(&self, deadline: Instant, pause: Duration) -> bool {
+        let over = self.hopeless.load(Ordering::Relaxed) || Instant::now() + pause > deadline;
+        if over {
+            self.hopeless.store(true, Ordering::Relaxed);
+        }
+        over
     }
 
     /// Waits until the brokers have read what they do not answer: if this process ended before, they might never get it.
@@ -443,7 +471,7 @@ impl Lane {
             let mut queue = VecDeque::from([records]);
             while let Some(mut records) = queue.pop_front() {
                 let outcome = self.deliver(&mut records).await;
-                // A topic may take less than a batch holds: halves may fit.
+                // A topic may take less than a batch holds: halves may fit. One that may have been stored is not sent again in other pieces.
                 let too_large = outcome.as_ref().err().and_then(ClientError::code)
                     == Some(ErrorCode::MessageTooLarge);
                 if too_large && records.len() > 1 {
@@ -465,13 +493,13 @@ impl Lane {
     /// Sends a batch until its fate is known or time is up.
     async fn deliver(&mut self, records: &mut [Record]) -> Result<Option<i64>, ClientError> {
         let shared = self.shared.clone();
+        let after = shared.options.deliver_within;
+        let deadline = Instant::now() + after;
         if shared.options.idempotent && self.identity.is_none() {
-            self.identity = Some(shared.identity().await?);
+            self.identity = Some(shared.identity(deadline).await?);
             self.sequence = Sequence(0);
         }
         let batch = self.batch(records);
-        let after = shared.options.deliver_within;
-        let deadline = Instant::now() + after;
         let mut uncertain = false;
         let mut pause = RETRY_PAUSE;
         loop {
@@ -485,13 +513,15 @@ impl Lane {
             };
             uncertain |= error.is_uncertain();
             if !error.is_passing() {
-                self.give_up(&error, uncertain).await;
-                return Err(error);
+                self.give_up(&error, uncertain);
+                return Err(if uncertain {
+                    ClientError::MaybeStored(Box::new(error))
+                } else {
+                    error
+                });
             }
-            let hopeless = shared.hopeless.load(Ordering::Relaxed);
-            if hopeless || Instant::now() + pause > deadline {
-                shared.hopeless.store(true, Ordering::Relaxed);
-                self.give_up(&error, uncertain).await;
+            if shared.is_over(deadline, pause) {
+                self.give_up(&error, uncertain);
                 return Err(ClientError::Undelivered {
                     after,
                     uncertain,
@@ -506,7 +536,7 @@ impl Lane {
     }
 
     /// A batch that may have been stored took its sequence with it, and a broker that refuses a sequence will refuse the next one.
-    async fn give_up(&mut self, error: &ClientError, uncertain: bool) {
+    fn give_up(&mut self, error: &ClientError, uncertain: bool) {
         let refused = matches!(
             error.code(),
             Some(
@@ -519,7 +549,7 @@ impl Lane {
         if (uncertain || refused)
             && let Some(identity) = self.identity.take()
         {
-            self.shared.forget(identity).await;
+            self.shared.forget(identity);
         }
     }
 
@@ -617,4 +647,158 @@ fn now_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicI64;
+
+    use wiber_model::batch::Batch;
+    use wiber_protocol::messages::produce::{PartitionProduceResponse, TopicProduceResponse};
+    use wiber_protocol::messages::{InitProducerIdResponse, ProduceResponse};
+    use wiber_protocol::{ApiKey, RequestFrame};
+
+    use super::*;
+    use crate::fake_broker::{FakeBroker, TOPIC, answer};
+
+    /// What a broker took of a batch: producer id, base sequence.
+    type Taken = Arc<Mutex<Vec<(i64, i32)>>>;
+
+    fn producer_id(to: &RequestFrame, id: i64) -> Option<Bytes> {
+        let told = InitProducerIdResponse {
+            producer_id: id,
+            ..Default::default()
+        };
+        answer(to, &told)
+    }
+
+    /// Answers a Produce of one partition.
+    fn produced(to: &RequestFrame, code: ErrorCode) -> Option<Bytes> {
+        let index = produce(to).index;
+        let partition = PartitionProduceResponse {
+            index,
+            error_code: code.code(),
+            ..Default::default()
+        };
+        let told = ProduceResponse {
+            responses: vec![TopicProduceResponse {
+                name: Str::from_static(TOPIC),
+                partition_responses: vec![partition],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        answer(to, &told)
+    }
+
+    fn produce(request: &RequestFrame) -> PartitionProduceData {
+        let request: ProduceRequest = request.decode().expect("a Produce");
+        let [topic] = request.topic_data.try_into().expect("one topic");
+        let [partition] = topic.partition_data.try_into().expect("one partition");
+        partition
+    }
+
+    fn sequence(request: &RequestFrame) -> (i64, i32) {
+        let mut bytes = produce(request).records.expect("records");
+        let batch = Batch::split_from(&mut bytes).expect("a batch");
+        (batch.producer_id().0, batch.base_sequence().0)
+    }
+
+    async fn producer(
+        broker: &FakeBroker,
+        deliver_within: Duration,
+    ) -> (Producer, mpsc::UnboundedReceiver<Delivery>) {
+        let cluster = broker.cluster().await;
+        let topic = cluster.topic(TOPIC, false).await.expect("there it is");
+        let options = ProducerOptions {
+            acks: Acks::All,
+            compression: Compression::None,
+            idempotent: true,
+            deliver_within,
+        };
+        Producer::new(cluster, &topic, options)
+    }
+
+    async fn deliver(
+        producer: &mut Producer,
+        delivered: &mut mpsc::UnboundedReceiver<Delivery>,
+    ) -> Result<Option<i64>, ClientError> {
+        let record = Record::default();
+        producer.send(record).await.expect("there is a partition");
+        producer.push();
+        delivered.recv().await.expect("its fate").outcome
+    }
+
+    /// A leader that may have appended before it answered: the sequence must not be used again for other records.
+    #[tokio::test]
+    async fn what_may_have_been_stored_takes_its_producer_id_along() {
+        for code in [
+            ErrorCode::NotLeaderOrFollower,
+            ErrorCode::KafkaStorageError,
+            ErrorCode::UnknownServerError,
+        ] {
+            let (taken, ids) = (Taken::default(), AtomicI64::new(1));
+            let told = taken.clone();
+            let broker = FakeBroker::start(1, move |request| match request.key {
+                ApiKey::InitProducerId => producer_id(request, ids.fetch_add(1, Ordering::Relaxed)),
+                _ => {
+                    let (id, sequence) = sequence(request);
+                    told.lock().expect("no panic").push((id, sequence));
+                    produced(request, if id == 1 { code } else { ErrorCode::None })
+                }
+            })
+            .await;
+            let (mut producer, mut delivered) = producer(&broker, Duration::from_millis(200)).await;
+            let first = deliver(&mut producer, &mut delivered).await;
+            let reason = first.expect_err("it is refused").to_string();
+            assert!(
+                reason.ends_with("(it may have been stored all the same)"),
+                "{reason}"
+            );
+            deliver(&mut producer, &mut delivered).await.expect("taken");
+            producer.finish().await;
+            let mut taken = taken.lock().expect("no panic").clone();
+            taken.dedup();
+            assert_eq!(taken, [(1, 0), (2, 0)], "{code}");
+        }
+    }
+
+    /// Each lane gives up its producer id, and none gets a new one: that costs the patience of one of them and not of all.
+    #[tokio::test]
+    async fn lanes_that_get_no_producer_id_wait_together() {
+        const PARTITIONS: i32 = 8;
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let asked = AtomicBool::new(false);
+        let broker = FakeBroker::start(PARTITIONS, move |request| match request.key {
+            ApiKey::InitProducerId if !asked.swap(true, Ordering::Relaxed) => {
+                producer_id(request, 1)
+            }
+            // Nothing is known of what becomes of the batches.
+            _ => None,
+        })
+        .await;
+        let (mut producer, mut delivered) = producer(&broker, PATIENCE).await;
+        let begun = Instant::now();
+        for _ in 0..2 {
+            for partition in 0..PARTITIONS {
+                let partition = Some(partition);
+                let record = Record {
+                    partition,
+                    ..Record::default()
+                };
+                producer.send(record).await.expect("there is the partition");
+            }
+            producer.push();
+            for _ in 0..PARTITIONS {
+                let fate = delivered.recv().await.expect("told").outcome;
+                assert!(
+                    matches!(fate, Err(ClientError::Undelivered { .. })),
+                    "{fate:?}"
+                );
+            }
+        }
+        producer.finish().await;
+        assert!(begun.elapsed() < 3 * PATIENCE, "{:?}", begun.elapsed());
+    }
 }
