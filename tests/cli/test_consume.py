@@ -83,6 +83,7 @@ def test_places_to_start(cli: Cli, ten: str) -> None:
     assert shown("--since", "2026-11-18T11:06:48Z") == ["8", "9"]
     assert shown("--since", "2026-11-18 11:06:49") == ["9"]
     assert shown("--since", "2026-11-18") == [str(n) for n in range(10)]
+    assert shown("--since", "1969-12-31T23:59:59.999Z") == [str(n) for n in range(10)]
     assert shown("--since", "1s") == []
 
 
@@ -170,6 +171,8 @@ def test_wrong_usage_is_exit_code_2(cli: Cli, ten: str) -> None:
     soon = cli.run("consume", ten, "--since", "soon")
     assert soon.code == 2
     assert "how long ago, such as 10m" in soon.err
+    latest = cli.run("consume", ten, "--since=-1")
+    assert (latest.code, "not negative" in latest.err) == (2, True)
 
 
 def test_new_partitions_are_followed(cli: Cli, topic: str) -> None:

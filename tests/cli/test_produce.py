@@ -65,6 +65,18 @@ def test_each_acks(cli: Cli, topic: str, acks: str) -> None:
     assert cli("consume", topic, "--from-beginning", "-n", 2).out == "a\nb\n"
 
 
+def test_nothing_is_lost_on_the_way_where_nobody_acknowledges(cli: Cli, topic: str) -> None:
+    """Many partitions share a connection: it is waited for at the end, and keeps the order."""
+    partitions, count = 64, 6_400
+    cli("topic", "create", topic, "--partitions", partitions)
+    lines = [json.dumps({"value": str(number), "partition": number % partitions}) for number in range(count)]
+    cli("produce", topic, "--acks", 0, "-f", "json", "--keep-partitions", stdin="\n".join(lines))
+    found = cli("consume", topic, "--from-beginning", "-n", count, "-f", "json").objects
+    for partition in range(partitions):
+        values = [int(it["value"]) for it in found if it["partition"] == partition]
+        assert values == list(range(partition, count, partitions))
+
+
 def test_bytes_are_left_as_they_are(cli: Cli, topic: str) -> None:
     """Empty lines are records, and a last line needs no end; that of Windows is one."""
     stdin = b"a\rb\n\n\xff\x00\xfe\r\nlast"
@@ -167,6 +179,26 @@ def test_a_broken_line_is_named_and_the_others_arrive(cli: Cli, topic: str) -> N
     assert "line 2: column 10: expected a string, found the number 5, at '{\"value\":5}'" in ended.err
     assert "line 3: it has no value" in ended.err
     assert cli("consume", topic, "--from-beginning", "--exit").out == "1\n3\n4\n"
+    stdin = '{"value":"5","timestamp":-2}\n{"value":"6","timestamp":-1}\n'
+    ended = cli.run("produce", topic, "-f", "json", stdin=stdin)
+    assert (ended.code, ended.err.splitlines()[0]) == (1, "wiber: line 1: timestamp: -2 is before 1970; -1 is none")
+
+
+def test_a_reader_that_is_gone_hides_no_failure(cli: Cli, topic: str) -> None:
+    """The exit code is that of what was done, whether anybody reads the results or not."""
+    cli("topic", "create", topic)
+    for arguments, code in [
+        (("produce", topic, "x"), 0),
+        (("produce", topic, "x", "--format", "json"), 1),
+        (("topic", "create", topic), 1),
+        (("topic", "delete", "nosuch", "--yes"), 1),
+        (("topic", "delete", "nosuch", topic, "--yes"), 1),
+    ]:
+        process = cli.start(*arguments, "--output", "json")
+        process.stdout.close()
+        assert process.wait(DEADLINE_S) == code, arguments
+        process.stderr.close()
+    cli.shows(topic, "topic", "list", shown=False)
 
 
 def test_what_is_no_object_is_told_in_plain_words(cli: Cli, topic: str) -> None:
@@ -203,6 +235,10 @@ def test_wrong_usage_is_exit_code_2(cli: Cli, topic: str) -> None:
     assert "--acks all" in cli.fails("produce", topic, "x", "--acks", 1, "--idempotent", code=2)
     assert "--key-separator" in cli.fails("produce", topic, "-f", "json", "-K", ":", code=2)
     assert cli.run("produce", topic, "x", "--acks", 2).code == 2
+    for duration in ("600h", "2562047788015h"):
+        ended = cli.run("produce", topic, "x", "--timeout", duration)
+        assert ended.code == 2
+        assert "at most 24h" in ended.err
     assert cli.run("produce").code == 2
 
 

@@ -158,6 +158,10 @@ def problem_of(broker: BrokerProcess) -> dict[str, object]:
     assert text[-1].endswith("1 problem"), text
     problem, summary = told(log_command("verify", "--data-dir", broker.data_dir, "--output", "json", code=1))
     assert (problem["found"], summary["problems"]) == ("problem", 1)
+    verify = [str(binary()), "log", "verify", "--data-dir", str(broker.data_dir)]
+    with subprocess.Popen(verify, stdout=subprocess.PIPE) as unread:
+        unread.stdout.close()
+        assert unread.wait(DEADLINE_S) == 1, "a reader that is gone hides no problem"
     assert text[0] == f"PROBLEM {problem['file']} at byte {problem['byte']}: {problem['what']}"
     assert (broker.data_dir / str(problem["file"])).is_file()
     return problem

@@ -300,11 +300,14 @@ impl Follow<'_> {
                     to,
                 } => {
                     positions.entry(partition).and_modify(|at| *at = to);
-                    say(&format!(
-                        "{}: partition {partition}: offsets {from} to {} are gone, reading on at {to}",
-                        self.topic,
-                        to - 1
-                    ));
+                    // None is gone where the broker had just not got so far.
+                    if from < to {
+                        say(&format!(
+                            "{}: partition {partition}: offsets {from} to {} are gone, reading on at {to}",
+                            self.topic,
+                            to - 1
+                        ));
+                    }
                 }
                 ConsumerEvent::Trouble(error) => {
                     let since = *troubled.get_or_insert_with(Instant::now);

@@ -91,6 +91,18 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// How a command ends whose results were printed, or not: a reader that has gone has seen enough of the output, and hides no failure.
+pub fn after_printing(
+    outcome: Result<(), Failure>,
+    printed: Result<(), Failure>,
+) -> Result<(), Failure> {
+    match printed {
+        Err(Failure::ReaderGone) => outcome.and(printed),
+        Ok(()) => outcome,
+        Err(failure) => Err(failure),
+    }
+}
+
 /// The exit code, after saying what went wrong.
 pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
     match result {
@@ -120,4 +132,31 @@ fn message(error: &ClientError) -> Option<&str> {
 /// A line on standard error, which nobody may be reading.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "wiber: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_is_gone_hides_no_failure() {
+        let told = || Err(Failure::Told);
+        let gone = || Err(Failure::ReaderGone);
+        let full = || Err(Failure::Failed("cannot write".to_owned()));
+        assert!(matches!(after_printing(told(), gone()), Err(Failure::Told)));
+        assert!(matches!(after_printing(told(), Ok(())), Err(Failure::Told)));
+        assert!(matches!(
+            after_printing(Ok(()), gone()),
+            Err(Failure::ReaderGone)
+        ));
+        assert!(matches!(
+            after_printing(Ok(()), full()),
+            Err(Failure::Failed(_))
+        ));
+        assert!(matches!(
+            after_printing(told(), full()),
+            Err(Failure::Failed(_))
+        ));
+        assert!(matches!(after_printing(Ok(()), Ok(())), Ok(())));
+    }
 }

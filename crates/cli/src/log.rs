@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use wiber_server::disk::DataDirectory;
 use wiber_server::inspect::{self, Depth, Found, Summary};
 
-use crate::failure::say;
+use crate::failure::{Failure, after_printing, exit_code};
 use crate::output::Format;
 use crate::progress::Progress;
 
@@ -53,7 +53,7 @@ pub struct Place {
 /// Runs the command.
 pub fn run(command: &Command) -> ExitCode {
     let mut out = BufWriter::new(io::stdout().lock());
-    let result = match command {
+    let (result, written) = match command {
         Command::Inspect {
             place,
             batches,
@@ -64,12 +64,13 @@ pub fn run(command: &Command) -> ExitCode {
             } else {
                 Depth::Outline
             };
-            look(place, depth, |found| print(&mut out, found, *output))
+            let summary = look(place, depth, |found| print(&mut out, found, *output));
+            (summary, Ok(()))
         }
         Command::Verify { place, output } => {
             let mut progress = Progress::new(true);
             let mut bytes = 0;
-            look(place, Depth::Batches, |found| {
+            let summary = look(place, Depth::Batches, |found| {
                 if let Found::Batch { batch, .. } = found {
                     bytes += batch.size_bytes();
                     progress.show(|| format!("{:.1} MB read", bytes as f64 / 1e6));
@@ -79,28 +80,21 @@ pub fn run(command: &Command) -> ExitCode {
                 } else {
                     Ok(())
                 }
-            })
-            .and_then(|summary| {
-                summarize(&mut out, &summary, *output).map_err(|error| error.to_string())?;
-                Ok(summary)
-            })
+            });
+            let summarized = match &summary {
+                Ok(summary) => summarize(&mut out, summary, *output),
+                Err(_) => Ok(()),
+            };
+            (summary, summarized)
         }
     };
-    let flushed = out.flush();
-    match (result, flushed) {
-        // Whoever read the output has seen enough.
-        (_, Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        (Ok(summary), Ok(())) if summary.problems.is_empty() => ExitCode::SUCCESS,
-        (Ok(_), Ok(())) => ExitCode::FAILURE,
-        (Err(reason), _) => {
-            say(&reason);
-            ExitCode::FAILURE
-        }
-        (_, Err(error)) => {
-            say(&format!("cannot write the output: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    let printed = written.and_then(|()| out.flush()).map_err(Failure::from);
+    let outcome = match result {
+        Ok(summary) if summary.problems.is_empty() => Ok(()),
+        Ok(_) => Err(Failure::Told),
+        Err(reason) => Err(Failure::Failed(reason)),
+    };
+    exit_code(after_printing(outcome, printed))
 }
 
 /// Inspects a directory. What cannot be printed ends the printing and not the inspection.

@@ -9,25 +9,36 @@ use jiff::{SignedDuration, Span, Timestamp, Zoned};
 /// Numbers below this are no milliseconds since 1970 that anybody means: they would lie before 1973. Seconds look like that.
 const UNIX_MS_MIN: i64 = 100_000_000_000;
 
-/// A duration such as `500ms`, `10s` or `1h30m`.
+/// The longest duration: what brokers are told of it is 32 bits of milliseconds, and nobody waits longer.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A duration such as `500ms`, `10s` or `1h30m`, of at least a millisecond and at most [`DURATION_MAX`].
 pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: Result<SignedDuration, _> = text.parse();
-    parsed
+    let duration = parsed
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())
-        .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| "a duration is wanted, such as 500ms, 10s or 1m30s".to_owned())
+        .filter(|duration| duration.as_millis() > 0)
+        .ok_or("a duration is wanted, such as 500ms, 10s or 1m30s")?;
+    if duration > DURATION_MAX {
+        return Err("at most 24h are possible".to_owned());
+    }
+    Ok(duration)
 }
 
-/// A moment in milliseconds since the Unix epoch: an RFC 3339 time, a date or local time, Unix milliseconds, or how long ago it was.
+/// A moment in milliseconds since the Unix epoch: an RFC 3339 time, a date or local time, Unix milliseconds, or how long ago it was. What
+/// lies before the epoch is the epoch: brokers have other meanings for negative timestamps.
 pub fn moment(text: &str) -> Result<i64, String> {
-    moment_from(text, &Zoned::now())
+    moment_from(text, &Zoned::now()).map(|ms| ms.max(0))
 }
 
 fn moment_from(text: &str, now: &Zoned) -> Result<i64, String> {
     let text = text.trim();
     if let Ok(number) = text.parse::<i64>() {
-        if (0..UNIX_MS_MIN).contains(&number) {
+        if number < 0 {
+            return Err("a number is milliseconds since 1970, and not negative".to_owned());
+        }
+        if number < UNIX_MS_MIN {
             return Err(format!(
                 "a number is milliseconds since 1970; {number} would be in {}",
                 year(number)
@@ -94,11 +105,32 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_before_1970_is_1970_and_no_number_is_negative() {
+        for text in [
+            "1969-12-31T23:59:59.999Z",
+            "1969-06-01",
+            "-000100-01-01T00:00:00Z",
+            "100 years",
+        ] {
+            assert_eq!(moment(text), Ok(0), "{text}");
+        }
+        for wrong in ["-1", "-2", "-1795000000000"] {
+            let error = moment(wrong).expect_err(wrong);
+            assert!(error.contains("not negative"), "{error}");
+        }
+    }
+
+    #[test]
     fn durations_have_units() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        for wrong in ["", "5", "0s", "-1s", "x"] {
+        for wrong in ["", "5", "0s", "-1s", "x", "1ns"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(duration("24h"), Ok(DURATION_MAX));
+        for long in ["24h1ms", "600h", "2562047788015h"] {
+            let error = duration(long).expect_err(long);
+            assert!(error.contains("24h"), "{long}: {error}");
         }
     }
 

@@ -72,7 +72,7 @@ pub struct Arguments {
     /// Whether a record is stored once however often it must be sent [default: true with --acks all].
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     idempotent: Option<bool>,
-    /// What a line is: a value, or an object with key, value, headers and timestamp as `wiber consume` prints it.
+    /// What a line is: a value, or an object with key, value, headers and timestamp as `wiber consume` prints it, where a timestamp of -1 is now.
     #[arg(short, long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "text|json")]
     format: Format,
     #[command(flatten)]

@@ -1,9 +1,10 @@
 //! Records as JSON, one a line: what `wiber consume --format json` prints and `wiber produce --format json` reads.
 //!
 //! `{"topic":"chat","partition":0,"offset":7,"timestamp":1795000000000,"key":null,"value":"Hello","headers":[{"key":"k","value":"v"}]}`.
-//! What is not UTF-8 is in a field with `_base64` at the end of its name instead.
+//! What is not UTF-8 is in a field with `_base64` at the end of its name instead. A timestamp is in milliseconds since 1970; −1 is one that
+//! the record does not have, and what is produced gets the time at which it is.
 //!
-//! Invariant: what is printed of a record reads back as the same key, value, headers, partition and timestamp.
+//! Invariant: what is printed of a record reads back as the same key, value, headers, partition and, if it has one, timestamp.
 
 mod problem;
 
@@ -16,6 +17,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use wiber_client::{ReceivedRecord, Record};
 use wiber_protocol::Str;
+
+/// Kafka's timestamp of a record that has none (`RecordBatch.NO_TIMESTAMP`).
+const NO_TIMESTAMP: i64 = -1;
 
 /// Writes a record and the end of the line.
 pub fn write(out: &mut impl Write, topic: &str, record: &ReceivedRecord) -> io::Result<()> {
@@ -113,6 +117,11 @@ pub fn read(line: &[u8]) -> Result<Record, String> {
         (None, Some(code)) => Some(decoded("value_base64", &code)?),
         (None, None) => return Err("it has no value; that of a tombstone is null".to_owned()),
     };
+    let timestamp_ms = match line.timestamp {
+        None | Some(NO_TIMESTAMP) => None,
+        Some(ms) if ms >= 0 => Some(ms),
+        Some(ms) => return Err(format!("timestamp: {ms} is before 1970; -1 is none")),
+    };
     let mut headers = Vec::with_capacity(line.headers.len());
     for header in line.headers {
         let value = either("value", header.value, header.value_base64)
@@ -123,7 +132,7 @@ pub fn read(line: &[u8]) -> Result<Record, String> {
         key: either("key", line.key, line.key_base64)?,
         value,
         headers,
-        timestamp_ms: line.timestamp.filter(|ms| *ms >= 0),
+        timestamp_ms,
         partition: line.partition,
         tag: 0,
     })
@@ -201,6 +210,14 @@ mod tests {
     }
 
     #[test]
+    fn a_timestamp_of_minus_one_is_none() {
+        for (timestamp, told) in [("-1", None), ("null", None), ("0", Some(0))] {
+            let line = format!("{{\"value\":\"a\",\"timestamp\":{timestamp}}}");
+            assert_eq!(read(line.as_bytes()).map(|it| it.timestamp_ms), Ok(told));
+        }
+    }
+
+    #[test]
     fn the_shape_is_as_documented() {
         assert_eq!(
             written(&received()),
@@ -237,6 +254,7 @@ mod tests {
                 "{\"value\":\"a\",\"partition\":\"0\"}",
                 "expected a whole number, found the text \"0\"",
             ),
+            ("{\"value\":\"a\",\"timestamp\":-2}", "before 1970"),
         ] {
             let error = read(line.as_bytes()).expect_err(line);
             assert!(error.contains(told), "{line}: {error}");

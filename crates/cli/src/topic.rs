@@ -17,7 +17,7 @@ use wiber_protocol::{ErrorCode, Str};
 
 use crate::config::{self, Change, Resource, Setting};
 use crate::connect::{self, Connect};
-use crate::failure::{Failure, say};
+use crate::failure::{Failure, after_printing, say};
 use crate::number;
 use crate::output::{Output, Table, line, object};
 
@@ -278,25 +278,25 @@ async fn delete(arguments: Delete) -> Result<(), Failure> {
         .iter()
         .map(|it| (it.name.clone().unwrap_or_default(), it))
         .collect();
-    let mut failed = false;
+    let (mut done, mut printed) = (Ok(()), Ok(()));
     for name in &arguments.names {
         let result = results.get(name.as_str());
         let code = result.map_or(ErrorCode::UnknownServerError.code(), |it| it.error_code);
         let outcome = ClientError::check(code, result.and_then(|it| it.error_message.as_deref()));
         let missing = code == ErrorCode::UnknownTopicOrPartition.code();
-        if missing && arguments.if_exists {
-            told(arguments.output, name, false, "there is no such topic")?;
-            continue;
-        }
-        match outcome {
-            Ok(()) => told(arguments.output, name, true, "deleted")?,
-            Err(error) => {
-                failed = true;
-                refused(arguments.output, name, "deleted", None, &error)?;
+        // Each of them is told of, whether anybody reads the results or not.
+        printed = printed.and(match outcome {
+            _ if missing && arguments.if_exists => {
+                told(arguments.output, name, false, "there is no such topic")
             }
-        }
+            Ok(()) => told(arguments.output, name, true, "deleted"),
+            Err(error) => {
+                done = Err(Failure::Told);
+                refused(arguments.output, name, "deleted", None, &error)
+            }
+        });
     }
-    if failed { Err(Failure::Told) } else { Ok(()) }
+    after_printing(done, printed)
 }
 
 /// The first version of DeleteTopics that names topics by name or id.

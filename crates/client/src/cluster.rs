@@ -85,6 +85,14 @@ pub struct Partition {
     pub offline: Vec<i32>,
 }
 
+impl ClusterOptions {
+    /// How long a broker may take, for requests that carry it: in milliseconds.
+    #[must_use]
+    pub fn answer_within_ms(&self) -> i32 {
+        i32::try_from(self.answer_within.as_millis()).unwrap_or(i32::MAX)
+    }
+}
+
 impl Cluster {
     /// Connects to the first address that answers, and learns of the brokers.
     ///

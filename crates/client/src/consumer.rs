@@ -90,6 +90,9 @@ pub struct Consumer {
     busy: BTreeSet<i32>,
     /// What was read and not handed out.
     ready: VecDeque<ConsumerEvent>,
+    /// Where the next fetch begins: after the partition whose records came last. Brokers fill an answer in the order of the request, so
+    /// that those at its end would starve if it was always the same.
+    first: i32,
     /// When to ask for leaders again, if some are missing.
     refresh_at: Instant,
     pause: Duration,
@@ -124,6 +127,7 @@ impl Consumer {
             fetches: JoinSet::new(),
             busy: BTreeSet::new(),
             ready: VecDeque::new(),
+            first: 0,
             refresh_at: Instant::now(),
             pause: RETRY_PAUSE,
             troubled: BTreeSet::new(),
@@ -204,7 +208,11 @@ impl Consumer {
     /// Sends a fetch to each broker that leads some of the partitions and has none under way.
     fn fetch_more(&mut self) {
         let mut by_leader: BTreeMap<i32, Vec<FetchPartition>> = BTreeMap::new();
-        for (index, position) in &self.positions {
+        let rotated = self
+            .positions
+            .range(self.first..)
+            .chain(self.positions.range(..self.first));
+        for (index, position) in rotated {
             let Some(leader) = position.leader.filter(|it| !self.busy.contains(it)) else {
                 continue;
             };
@@ -215,8 +223,7 @@ impl Consumer {
                 ..Default::default()
             });
         }
-        let patience = self.cluster.options().answer_within;
-        let patience_ms = i32::try_from(patience.as_millis()).unwrap_or(i32::MAX);
+        let patience_ms = self.cluster.options().answer_within_ms();
         for (broker, partitions) in by_leader {
             let request = FetchRequest {
                 max_wait_ms: WAIT_MS.min(patience_ms / 2),
@@ -306,6 +313,7 @@ impl Consumer {
         let (records, next_offset) = read_records(index, position.offset, bytes)?;
         if next_offset > position.offset {
             position.offset = next_offset;
+            self.first = index.saturating_add(1);
             self.ready.push_back(ConsumerEvent::Records {
                 partition: index,
                 records,
@@ -413,7 +421,11 @@ fn add_records(
     let taken = |bytes: &[u8]| payload.slice_ref(bytes);
     for record in Records::new(payload, batch.record_count()) {
         let record = record?;
-        let offset = batch.base_offset().0 + i64::from(record.offset_delta);
+        // Nothing that a broker says of offsets need be true.
+        let offset = batch
+            .base_offset()
+            .0
+            .saturating_add(record.offset_delta.into());
         if offset < from {
             continue;
         }
@@ -450,9 +462,11 @@ fn unreadable(partition: i32, offset: i64, problem: &dyn std::fmt::Display) -> C
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_broker::{FakeBroker, TOPIC, answer};
     use wiber_compression::compress;
     use wiber_model::batch::BatchBuilder;
     use wiber_model::{LeaderEpoch, Offset, TimestampMs};
+    use wiber_protocol::messages::fetch::FetchableTopicResponse;
 
     /// A batch of values from `base` on, a millisecond apart.
     fn batch(base: i64, values: &[&str], compression: Compression) -> Batch {
@@ -545,5 +559,51 @@ mod tests {
         let answer = bytes(&[batch(0, &["a"], Compression::None), marker]);
         let (records, next) = read_records(0, 0, answer.into()).expect("sound");
         assert_eq!((values(&records), next), (told(&[(0, "a")]), 2));
+    }
+
+    #[test]
+    fn offsets_near_the_end_of_all_numbers_are_no_panic() {
+        let answer = bytes(&[batch(i64::MAX - 1, &["a", "b", "c"], Compression::None)]);
+        let (records, next) = read_records(0, 0, answer.into()).expect("sound");
+        let offsets: Vec<_> = records.iter().map(|it| it.offset).collect();
+        assert_eq!(offsets, [i64::MAX - 1, i64::MAX, i64::MAX]);
+        assert_eq!(next, i64::MAX);
+    }
+
+    /// A broker that fills its answer with the first partition of the request that has records.
+    #[tokio::test]
+    async fn no_partition_starves_behind_another() {
+        const PARTITIONS: i32 = 3;
+        let broker = FakeBroker::start(PARTITIONS, |request| {
+            let fetch: FetchRequest = request.decode().expect("a Fetch");
+            let wanted = &fetch.topics[0].partitions[0];
+            let records = bytes(&[batch(wanted.fetch_offset, &["a"], Compression::None)]);
+            let mut told = wiber_protocol::Records::default();
+            told.push(records.into());
+            let response = FetchResponse {
+                responses: vec![FetchableTopicResponse {
+                    topic: Str::from_static(TOPIC),
+                    partitions: vec![PartitionData {
+                        partition_index: wanted.partition,
+                        records: Some(told),
+                        ..Default::default()
+                    }],
+                    ..Default::default()
+                }],
+                ..Default::default()
+            };
+            answer(request, &response)
+        })
+        .await;
+        let positions = (0..PARTITIONS).map(|it| (it, 0)).collect();
+        let mut consumer = Consumer::new(broker.cluster().await, TOPIC, &positions);
+        let mut read = Vec::new();
+        while read.len() < 6 {
+            match consumer.next().await.expect("sound") {
+                ConsumerEvent::Records { partition, .. } => read.push(partition),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(read, [0, 1, 2, 0, 1, 2]);
     }
 }

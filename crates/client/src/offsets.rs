@@ -74,21 +74,70 @@ impl Cluster {
                 });
         }
         for (leader, partitions) in by_leader {
+            let asked: Vec<i32> = partitions.iter().map(|it| it.partition_index).collect();
             let request = ListOffsetsRequest {
                 replica_id: CONSUMER,
                 topics: vec![ListOffsetsTopic {
                     name: Str::from(topic),
                     partitions,
                 }],
-                timeout_ms: self.options().answer_within.as_millis() as i32,
+                timeout_ms: self.options().answer_within_ms(),
                 ..Default::default()
             };
-            let answer = self.broker(leader).await?.call(&request).await?;
+            let connection = self.broker(leader).await?;
+            let answer = connection.call(&request).await?;
             for it in answer.topics.into_iter().flat_map(|it| it.partitions) {
                 ClientError::check(it.error_code, None)?;
                 found.insert(it.partition_index, Some(it.offset).filter(|at| *at >= 0));
             }
+            if let Some(lacking) = asked.iter().find(|it| !found.contains_key(*it)) {
+                return Err(ClientError::Malformed {
+                    broker: connection.address().to_owned(),
+                    problem: format!("its answer lacks partition {lacking}, which was asked for"),
+                });
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wiber_protocol::messages::ListOffsetsResponse;
+    use wiber_protocol::messages::list_offsets::{
+        ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+    };
+
+    use super::*;
+    use crate::fake_broker::{FakeBroker, TOPIC, answer};
+
+    #[tokio::test]
+    async fn an_answer_that_lacks_a_partition_ends_it() {
+        let broker = FakeBroker::start(2, |request| {
+            let first = ListOffsetsPartitionResponse {
+                offset: 7,
+                ..Default::default()
+            };
+            let told = ListOffsetsResponse {
+                topics: vec![ListOffsetsTopicResponse {
+                    name: Str::from_static(TOPIC),
+                    partitions: vec![first],
+                }],
+                ..Default::default()
+            };
+            answer(request, &told)
+        })
+        .await;
+        let cluster = broker.cluster().await;
+        let within = Duration::from_secs(30);
+        let ask = async |partitions: &[i32]| {
+            let wanted = partitions.iter().map(|it| (*it, LATEST)).collect();
+            let found = cluster.list_offsets(TOPIC, &wanted, within);
+            let limited = tokio::time::timeout(within, found).await;
+            limited.expect("it ends")
+        };
+        assert_eq!(ask(&[0]).await, Ok(BTreeMap::from([(0, Some(7))])));
+        let error = ask(&[0, 1]).await.expect_err("partition 1 is not there");
+        assert!(error.to_string().contains("lacks partition 1"), "{error}");
     }
 }

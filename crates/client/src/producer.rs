@@ -602,7 +602,7 @@ impl Lane {
                 Acks::Leader => 1,
                 Acks::All => -1,
             },
-            timeout_ms: shared.cluster.options().answer_within.as_millis() as i32,
+            timeout_ms: shared.cluster.options().answer_within_ms(),
             topic_data: vec![TopicProduceData {
                 name: shared.topic.clone(),
                 partition_data: vec![PartitionProduceData {

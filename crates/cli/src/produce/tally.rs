@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::json;
 use wiber_client::{ClientError, Delivery};
 
-use crate::failure::{Failure, say};
+use crate::failure::{Failure, after_printing, say};
 use crate::output::{Output, counted, object};
 use crate::progress::Progress;
 
@@ -134,6 +134,7 @@ impl Tally {
     pub fn report(mut self, output: Output) -> Result<(), Failure> {
         self.progress.clear();
         let lost = self.failed + self.refused;
+        let outcome = if lost > 0 { Err(Failure::Told) } else { Ok(()) };
         if output.is_json() {
             let partitions: Vec<_> = self
                 .partitions
@@ -144,10 +145,12 @@ impl Tally {
                     })
                 })
                 .collect();
-            object(&json!({
+            let printed = object(&json!({
                 "topic": self.topic, "delivered": self.delivered, "failed": lost, "partitions": partitions,
-            }))?;
-        } else if lost > 0 && !self.single {
+            }));
+            return after_printing(outcome, printed);
+        }
+        if lost > 0 && !self.single {
             say(&format!(
                 "{} not delivered, {} delivered to {}",
                 counted(lost, "record"),
@@ -157,7 +160,7 @@ impl Tally {
         } else if lost == 0 && io::stderr().is_terminal() {
             let _ = writeln!(io::stderr(), "{}", self.success());
         }
-        if lost > 0 { Err(Failure::Told) } else { Ok(()) }
+        outcome
     }
 
     fn success(&self) -> String {

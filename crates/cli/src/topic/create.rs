@@ -16,7 +16,7 @@ use wiber_protocol::{ErrorCode, Str};
 use super::refused;
 use crate::config::Setting;
 use crate::connect::Connect;
-use crate::failure::Failure;
+use crate::failure::{Failure, after_printing};
 use crate::number;
 use crate::output::{Output, counted, line, object};
 
@@ -88,12 +88,17 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
             answer.topics.first().map_or(0, |it| it.error_code)
         })
         .await?;
-    let mut failed = false;
+    let (mut done, mut printed) = (Ok(()), Ok(()));
     for asked in &request.topics {
         let result = answer.topics.iter().find(|it| it.name == asked.name);
-        failed |= !tell(&arguments, &asked.name, result)?;
+        let (well, told) = tell(&arguments, &asked.name, result);
+        if !well {
+            done = Err(Failure::Told);
+        }
+        // Each of them is told of, whether anybody reads the results or not.
+        printed = printed.and(told);
     }
-    if failed { Err(Failure::Told) } else { Ok(()) }
+    after_printing(done, printed)
 }
 
 fn topic(
@@ -117,28 +122,30 @@ fn topic(
     }
 }
 
-/// Says what became of a topic; false if it failed.
+/// Says what became of a topic: false if it failed, and whether it could be said.
 fn tell(
     arguments: &Arguments,
     name: &str,
     result: Option<&CreatableTopicResult>,
-) -> Result<bool, Failure> {
+) -> (bool, Result<(), Failure>) {
     let output = arguments.output;
     let code = result.map_or(ErrorCode::UnknownServerError.code(), |it| it.error_code);
     if code == ErrorCode::TopicAlreadyExists.code() && arguments.if_not_exists {
-        if output.is_json() {
+        let told = if output.is_json() {
             object(&json!({
                 "topic": name, "created": false, "dry_run": arguments.dry_run, "exists": true,
-            }))?;
+            }))
         } else {
-            line(&format!("{name}: is there already"))?;
-        }
-        return Ok(true);
+            line(&format!("{name}: is there already"))
+        };
+        return (true, told);
     }
     let message = result.and_then(|it| it.error_message.as_deref());
     if let Err(error) = ClientError::check(code, message) {
-        refused(output, name, "created", Some(arguments.dry_run), &error)?;
-        return Ok(false);
+        return (
+            false,
+            refused(output, name, "created", Some(arguments.dry_run), &error),
+        );
     }
     // Brokers before KIP-525 do not say what they made.
     let partitions = result
@@ -149,11 +156,11 @@ fn tell(
         .filter(|count| *count >= 0);
     if output.is_json() {
         let id = result.map(|it| it.topic_id.to_string());
-        object(&json!({
+        let told = object(&json!({
             "topic": name, "created": !arguments.dry_run, "dry_run": arguments.dry_run,
             "id": id.filter(|_| !arguments.dry_run), "partitions": partitions, "replication_factor": replication,
-        }))?;
-        return Ok(true);
+        }));
+        return (true, told);
     }
     let done = if arguments.dry_run {
         "could be created"
@@ -167,8 +174,7 @@ fn tell(
         ),
         _ => String::new(),
     };
-    line(&format!("{name}: {done}{with}"))?;
-    Ok(true)
+    (true, line(&format!("{name}: {done}{with}")))
 }
 
 fn read_file(path: &Path) -> Result<Vec<CreatableTopic>, Failure> {
