@@ -256,6 +256,23 @@ def test_every_setting_is_documented(client: Client) -> None:
     assert differ == {}
 
 
+@pytest.mark.wiber_only("Kafka lets clients lock themselves out")
+def test_nobody_locks_themselves_out(start_broker: StartBroker) -> None:
+    """Addresses may be kept out, but not that of the client that asks for it."""
+    broker = start_broker()
+    nobody = ("max.connections.per.ip", SET, "0")
+    overrides = "max.connections.per.ip.overrides"
+    with Client(broker.address) as client:
+        for others in ("192.0.2.1:3", "127.0.0.1:0,192.0.2.1:3", "192.0.2.1:0"):
+            for name in (ALL, "1"):
+                code, message = alter(client, name, nobody, (overrides, SET, others))
+                assert (code, bool(message)) == (Error.INVALID_REQUEST, True), others
+        change(client, ALL, nobody, (overrides, SET, "127.0.0.1:2"))
+        assert alter(client, ALL, (overrides, SET, "192.0.2.1:3"))[0] == Error.INVALID_REQUEST
+        with Client(broker.address) as second:
+            second.api_versions()
+
+
 @pytest.mark.wiber_only("Kafka lets clients wait where we refuse them")
 def test_connections(start_broker: StartBroker) -> None:
     """The limit of connections changes at once, and is still that after a restart."""

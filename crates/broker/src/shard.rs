@@ -14,7 +14,7 @@ mod connection;
 mod owner;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -228,6 +228,13 @@ impl Shard {
             self.options.listeners.get(usize::from(number))
         };
         listener().map_or("", |listener| listener.name.as_str())
+    }
+
+    /// Where a request's client is.
+    pub(crate) fn peer_of(&self, request: RequestId) -> Option<IpAddr> {
+        let connection = self.pending.get(&request)?.connection;
+        let peer = self.connections.get(&connection)?.peer;
+        Some(peer.ip().to_canonical())
     }
 
     /// Logs that a client wants what is not served yet: once for its connection, and not oftener than once in a while for all.

@@ -101,7 +101,7 @@ fn begin(
         let change = if times[&(*kind, name.as_str())] > 1 {
             refuse("Each resource must appear at most once.".to_owned())
         } else {
-            change(shard, resource, incremental)
+            change(shard, request, resource, incremental)
         };
         let (owner, error) = match change {
             Ok(Some((owner, change))) => {
@@ -138,6 +138,7 @@ fn refuse<T>(message: String) -> Result<T, Refusal> {
 /// `ConfigurationControlManager`).
 fn change(
     shard: &Shard,
+    request: RequestId,
     (kind, name, configs): &Resource<'_>,
     incremental: bool,
 ) -> Result<Option<(ConfigOwner, ConfigChange)>, Refusal> {
@@ -174,7 +175,7 @@ fn change(
                 check_broker(shard, name, ",")?;
             }
             let change = read_change(configs, incremental, &broker_list)?;
-            return of_broker(shard, name, change).map(Some);
+            return of_broker(shard, request, name, change).map(Some);
         }
         resource::BROKER_LOGGER if incremental => {
             check_broker(shard, name, "")?;
@@ -249,9 +250,11 @@ fn read_change(
 }
 
 /// Checks a change of a broker's settings, as Kafka's broker does (`DynamicBrokerConfig.validateConfigs`). Unlike Kafka, which leaves them to
-/// what it may have loaded, settings that nobody knows are refused.
+/// what it may have loaded, settings that nobody knows are refused; and so is what would keep out the client that asks for it, which could
+/// not take it back.
 fn of_broker(
     shard: &Shard,
+    request: RequestId,
     name: &str,
     change: ConfigChange,
 ) -> Result<(ConfigOwner, ConfigChange), Refusal> {
@@ -304,12 +307,25 @@ fn of_broker(
         ));
     }
     let fixed = &shard.options.settings;
-    let (_, faults) = match owner {
+    let (altered, faults) = match owner {
         ConfigOwner::AllBrokers => NodeOptions::altered(fixed, &after, of_one),
         _ => NodeOptions::altered(fixed, of_all, &after),
     };
     if let Some(fault) = faults.into_iter().next() {
         return refuse(format!("{}: {}", fault.key, fault.why));
+    }
+    let limits = &altered.network.admission;
+    if let Some(peer) = shard.peer_of(request)
+        && limits
+            .of_addresses
+            .get(&peer)
+            .copied()
+            .unwrap_or(limits.per_address_max)
+            == 0
+    {
+        return refuse(format!(
+            "This would not let {peer} connect again, which asks for it: give it a number in max.connections.per.ip.overrides"
+        ));
     }
     for (name, value) in after
         .iter()
