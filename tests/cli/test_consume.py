@@ -156,6 +156,21 @@ def test_nobody_reads_at_all(cli: Cli, ten: str, arguments: tuple[str, ...]) -> 
     assert process.stderr.read() == b""
 
 
+@pytest.mark.parametrize("arguments", [("topic", "list"), ("topic", "describe"), ("consume", "{}", "--from-beginning")])
+def test_no_output_at_all_is_a_failure(cli: Cli, ten: str, arguments: tuple[str, ...]) -> None:
+    """Where standard output is closed from the start, what is printed would be lost."""
+    line = cli.line(*(it.format(ten) for it in arguments))
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *line],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=cli.environment,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, b"wiber: cannot write the output: standard output is closed\n")
+
+
 def test_what_is_not_there_is_told(cli: Cli, ten: str) -> None:
     """Topics are not made by reading them."""
     assert cli.fails("consume", "nosuch") == "there is no topic 'nosuch'; `wiber topic list` shows those that there are"

@@ -19,7 +19,7 @@ use crate::connect::{self, Connect};
 use crate::failure::{Failure, say};
 use crate::moment::moment;
 use crate::number;
-use crate::output::{Format, counted};
+use crate::output::{self, Format, counted};
 use crate::progress::Progress;
 use show::Show;
 use start::Start;
@@ -110,6 +110,7 @@ async fn consume(arguments: Arguments) -> Result<(), Failure> {
             "--show is for --format text: JSON has all there is of a record".to_owned(),
         ));
     }
+    output::open()?;
     let cluster = arguments.connect.cluster().await?;
     let topic = cluster
         .topic(&arguments.topic, false)

@@ -1,5 +1,7 @@
 //! What commands print: text for people, JSON for programs.
 
+mod closed;
+
 use std::io::{self, IsTerminal, Write};
 
 use clap::{Args, ValueEnum};
@@ -31,8 +33,19 @@ impl Output {
     }
 }
 
+/// An error if there is no standard output: what is printed would go nowhere.
+pub fn open() -> Result<(), Failure> {
+    if closed::is_closed() {
+        return Err(Failure::Failed(
+            "cannot write the output: standard output is closed".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 /// Prints a line of text.
 pub fn line(text: &str) -> Result<(), Failure> {
+    open()?;
     Ok(writeln!(io::stdout(), "{text}")?)
 }
 
@@ -75,6 +88,7 @@ impl Table {
 
     /// Prints it, each line after `indent`.
     pub fn print(&self, indent: &str) -> Result<(), Failure> {
+        open()?;
         let mut out = io::BufWriter::new(io::stdout().lock());
         out.write_all(self.rendered(indent, in_colour()).as_bytes())?;
         Ok(out.flush()?)

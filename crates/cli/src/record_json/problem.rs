@@ -48,7 +48,10 @@ pub fn in_words(line: &[u8], error: &serde_json::Error) -> String {
         Category::Syntax | Category::Io => syntax(what),
         Category::Data => data(what),
     };
-    placed(line, error.column(), &said)
+    // A record that is an argument may have several lines.
+    let lines = line.split_inclusive(|byte| *byte == b'\n');
+    let before = lines.take(error.line().saturating_sub(1)).map(<[u8]>::len);
+    placed(line, before.sum::<usize>() + error.column(), &said)
 }
 
 /// The beginning of a text that may be long.
@@ -190,6 +193,7 @@ mod tests {
                 "the field 'value' once",
             ),
             ("  7", "column 3: expected an object"),
+            ("{\"value\":\n1}", "column 11: expected a string"),
         ] {
             let error = read(line.as_bytes()).expect_err(line);
             assert!(error.contains(told), "{line}: {error}");
