@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wiber_client::{Cluster, Consumer, ConsumerEvent, LATEST, ReceivedRecord, Topic};
@@ -117,6 +118,9 @@ async fn consume(arguments: Arguments) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::of_topic(&arguments.topic, &error))?;
     let partitions = chosen(&topic, &arguments.partition)?;
+    // From here on, before it is said that it ends it, Ctrl-C is a good end.
+    let mut interrupts = signal(SignalKind::interrupt())
+        .map_err(|error| Failure::Failed(format!("cannot wait for Ctrl-C: {error}")))?;
     if start == Start::End && io::stdout().is_terminal() && io::stderr().is_terminal() {
         let _ = writeln!(
             io::stderr(),
@@ -128,7 +132,7 @@ async fn consume(arguments: Arguments) -> Result<(), Failure> {
     // Whoever follows ends it with Ctrl-C, or by closing what reads the output.
     tokio::select! {
         outcome = reading => outcome,
-        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = interrupts.recv() => Ok(()),
         Ok(()) = reader_gone() => Err(Failure::ReaderGone),
     }
 }
