@@ -191,6 +191,7 @@ def test_a_reader_that_is_gone_hides_no_failure(cli: Cli, topic: str) -> None:
         (("produce", topic, "x"), 0),
         (("produce", topic, "x", "--format", "json"), 1),
         (("topic", "create", topic), 1),
+        (("topic", "alter", "nosuch", "--partitions", 2), 1),
         (("topic", "delete", "nosuch", "--yes"), 1),
         (("topic", "delete", "nosuch", topic, "--yes"), 1),
     ]:

@@ -166,14 +166,14 @@ async fn alter(arguments: Alter) -> Result<(), Failure> {
     let cluster = arguments.connect.cluster().await?;
     let outcome = alter_both(&cluster, &arguments, &changes).await;
     if let Err(error) = outcome {
-        refused(
+        let printed = refused(
             arguments.output,
             name,
             "altered",
             Some(arguments.dry_run),
             &error,
-        )?;
-        return Err(Failure::Told);
+        );
+        return after_printing(Err(Failure::Told), printed);
     }
     let done = if arguments.dry_run {
         "could be altered"
@@ -318,6 +318,7 @@ fn refused(
     dry_run: Option<bool>,
     error: &ClientError,
 ) -> Result<(), Failure> {
+    let mut printed = Ok(());
     if output.is_json() {
         let code = error.code().map(|code| code.to_string());
         let mut told = json!({
@@ -326,13 +327,13 @@ fn refused(
         if let Some(dry_run) = dry_run {
             told["dry_run"] = dry_run.into();
         }
-        object(&told)?;
+        printed = object(&told);
     }
     match Failure::of_topic(name, error) {
         Failure::Failed(reason) => say(&reason),
         other => return Err(other),
     }
-    Ok(())
+    printed
 }
 
 /// What the broker says, or what else went wrong.
