@@ -74,7 +74,7 @@ pub(crate) const KEYS: &[Key] = &[
         effect: Effect::Served,
         default: "producer",
         synonym: Some("compression.type"),
-        documentation: "How batches are compressed on disk: as the producer did, or each in this codec; a batch that comes in another one is brought into it.",
+        documentation: "How batches are compressed on disk: as the producer did, or each in this codec; a batch that comes in another one is brought into it, and refused if it unfolds to more than 128 MiB.",
     },
     Key {
         name: "compression.zstd.level",
