@@ -113,8 +113,10 @@ pub enum WalError {
 #[derive(Debug)]
 pub(super) struct ExtentFile {
     pub bytes: u64,
-    /// The header of the group at its beginning.
+    /// The header of the group at its beginning, or of the first one whose header can be read.
     pub first: Option<GroupHeader>,
+    /// Whether no other header is to be looked for: the first block is blank, or all of it was looked through.
+    pub is_blank: bool,
 }
 
 /// Bytes read ahead.
@@ -242,7 +244,15 @@ impl<'a> Scan<'a> {
             });
         }
         let first = first.filter(|header| header.extent == extent && header.at == 0);
-        self.extents.insert(extent, ExtentFile { bytes, first });
+        let is_blank = block.iter().all(|byte| *byte == 0);
+        self.extents.insert(
+            extent,
+            ExtentFile {
+                bytes,
+                first,
+                is_blank,
+            },
+        );
         Ok(())
     }
 
@@ -319,7 +329,7 @@ impl<'a> Scan<'a> {
         let here = self.position;
         let mut seen: Vec<(GroupHeader, u32)> = Vec::new();
         let mut resume = None;
-        for (extent, from) in self.places_behind() {
+        for (extent, from) in self.places_behind()? {
             let mut at = from;
             while let Some(blocks) = self.slice_up_to(extent, at, READ_BYTES)? {
                 for block in blocks.chunks_exact(BLOCK_BYTES) {
@@ -344,7 +354,8 @@ impl<'a> Scan<'a> {
     }
 
     /// The extents and the positions in them where later groups may stand, in the order of the log.
-    fn places_behind(&self) -> Vec<(u32, u64)> {
+    fn places_behind(&mut self) -> Result<Vec<(u32, u64)>, WalError> {
+        self.number_the_beheaded()?;
         let here = &self.position;
         let mut later: Vec<(u64, u32)> = self
             .extents
@@ -356,7 +367,35 @@ impl<'a> Scan<'a> {
         later.sort_unstable();
         let mut places = vec![(here.extent, here.at)];
         places.extend(later.into_iter().map(|(_, extent)| (extent, 0)));
-        places
+        Ok(places)
+    }
+
+    /// An extent whose first header is damaged is known by the first one in it that is not. One that was only made is blank.
+    fn number_the_beheaded(&mut self) -> Result<(), WalError> {
+        let beheaded = self.extents.iter();
+        let beheaded: Vec<u32> = beheaded
+            .filter(|(_, file)| file.first.is_none() && !file.is_blank)
+            .map(|(extent, _)| *extent)
+            .collect();
+        for extent in beheaded {
+            let mut at = 0;
+            let mut first = None;
+            while first.is_none()
+                && let Some(blocks) = self.slice_up_to(extent, at, READ_BYTES)?
+            {
+                for block in blocks.chunks_exact(BLOCK_BYTES) {
+                    let header = GroupHeader::decode(block)?.map(|(header, _)| header);
+                    first = first.or(header.filter(|header| self.is_ours(header, extent, at)));
+                    at += BLOCK;
+                }
+            }
+            if let Some(file) = self.extents.get_mut(&extent) {
+                // Without any it is looked through once.
+                file.is_blank = true;
+                file.first = first;
+            }
+        }
+        Ok(())
     }
 
     fn is_ours(&self, header: &GroupHeader, extent: u32, at: u64) -> bool {
