@@ -79,7 +79,7 @@ pub fn open(
         let file = ExtentFile {
             bytes: len,
             first: None,
-            is_blank: true,
+            is_searched: true,
         };
         files.insert(tail.extent, file);
     }

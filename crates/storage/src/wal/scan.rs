@@ -115,8 +115,8 @@ pub(super) struct ExtentFile {
     pub bytes: u64,
     /// The header of the group at its beginning, or of the first one whose header can be read.
     pub first: Option<GroupHeader>,
-    /// Whether no other header is to be looked for: the first block is blank, or all of it was looked through.
-    pub is_blank: bool,
+    /// Whether `first` is all that a search would find: a blank first block needs none.
+    pub is_searched: bool,
 }
 
 /// Bytes read ahead.
@@ -244,13 +244,13 @@ impl<'a> Scan<'a> {
             });
         }
         let first = first.filter(|header| header.extent == extent && header.at == 0);
-        let is_blank = block.iter().all(|byte| *byte == 0);
+        let is_searched = block.iter().all(|byte| *byte == 0);
         self.extents.insert(
             extent,
             ExtentFile {
                 bytes,
                 first,
-                is_blank,
+                is_searched,
             },
         );
         Ok(())
@@ -374,7 +374,7 @@ impl<'a> Scan<'a> {
     fn number_the_beheaded(&mut self) -> Result<(), WalError> {
         let beheaded = self.extents.iter();
         let beheaded: Vec<u32> = beheaded
-            .filter(|(_, file)| file.first.is_none() && !file.is_blank)
+            .filter(|(_, file)| file.first.is_none() && !file.is_searched)
             .map(|(extent, _)| *extent)
             .collect();
         for extent in beheaded {
@@ -390,8 +390,7 @@ impl<'a> Scan<'a> {
                 }
             }
             if let Some(file) = self.extents.get_mut(&extent) {
-                // Without any it is looked through once.
-                file.is_blank = true;
+                file.is_searched = true;
                 file.first = first;
             }
         }
