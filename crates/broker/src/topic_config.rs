@@ -155,7 +155,20 @@ impl TopicConfig {
                     _ => TimestampType::CreateTime,
                 };
             }
-            ("cleanup.policy", _) => log.delete = !value.is_empty(),
+            ("cleanup.policy", _) => {
+                let has = |policy| value.split(',').any(|each| each.trim() == policy);
+                log.delete = has("delete");
+                log.compact = has("compact");
+                self.rules.compacted = log.compact;
+            }
+            ("delete.retention.ms", Some(n)) => log.delete_retention_ms = n,
+            ("min.compaction.lag.ms", Some(n)) => log.min_compaction_lag_ms = n,
+            ("max.compaction.lag.ms", Some(n)) => log.max_compaction_lag_ms = n,
+            ("min.cleanable.dirty.ratio", _) => {
+                if let Ok(ratio) = value.parse() {
+                    log.min_cleanable_ratio = ratio;
+                }
+            }
             (DURABILITY, _) => log.relaxed = value == "relaxed",
             _ => {}
         }
@@ -246,7 +259,7 @@ mod tests {
         assert!(check("retention.ms", "-2").is_err_and(|e| e.contains("retention.ms")));
         assert!(check("retention.ms", "soon").is_err_and(|e| e.contains("whole number")));
         assert!(check("retention.m", "1").is_err_and(|e| e.contains("Unknown topic config name")));
-        assert!(check("cleanup.policy", "compact").is_err_and(|e| e.contains("of: delete")));
+        assert!(check("cleanup.policy", "burn").is_err_and(|e| e.contains("of: compact, delete")));
         assert_eq!(check(DURABILITY, "relaxed"), Ok(()));
     }
 
@@ -279,9 +292,26 @@ mod tests {
     }
 
     #[test]
+    fn policies_are_a_list() {
+        let config = |value: &str| {
+            let settings = BTreeMap::from([
+                ("cleanup.policy".to_owned(), value.to_owned()),
+                ("min.cleanable.dirty.ratio".to_owned(), "0.25".to_owned()),
+            ]);
+            let config = TopicConfig::of(&BTreeMap::new(), &settings);
+            assert_eq!(config.log().min_cleanable_ratio, 0.25);
+            assert_eq!(config.rules().compacted, config.log().compact);
+            (config.log().compact, config.log().delete)
+        };
+        assert_eq!(config(""), (false, false));
+        assert_eq!(config("delete"), (false, true));
+        assert_eq!(config("compact"), (true, false));
+        assert_eq!(config("compact,delete"), (true, true));
+    }
+
+    #[test]
     fn what_is_refused_says_why() {
         let why = |name, value| check(name, value).unwrap_err();
-        assert!(why("cleanup.policy", "compact").ends_with("as compaction is not served"));
         assert!(why("max.message.bytes", "16777217").contains("write-ahead log"));
         assert!(why("remote.storage.enable", "true").contains("no tiered storage"));
         assert!(why("internal.segment.bytes", "1").contains("tests only"));

@@ -39,7 +39,7 @@ const INDEX_TAIL_BYTES_MAX: usize = 1024;
 const READ_HINTS_MAX: usize = 8;
 
 /// What a topic's configuration means to its logs. Kafka's names, units and defaults.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`.
     pub segment_bytes: u64,
@@ -53,6 +53,16 @@ pub struct LogConfig {
     pub index_interval_bytes: u64,
     /// Whether `cleanup.policy` holds `delete`.
     pub delete: bool,
+    /// Whether `cleanup.policy` holds `compact`.
+    pub compact: bool,
+    /// `min.cleanable.dirty.ratio`: from 0 to 1.
+    pub min_cleanable_ratio: f64,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: i64,
     /// Answered after the write, before the sync (S6).
     pub relaxed: bool,
 }
@@ -67,7 +77,22 @@ impl Default for LogConfig {
             retention_bytes: -1,
             index_interval_bytes: 4096,
             delete: true,
+            compact: false,
+            min_cleanable_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: DAY_MS,
             relaxed: false,
+        }
+    }
+}
+
+impl LogConfig {
+    /// How far the timestamps in a segment may lie apart: where records must be compacted in time, segments must end in time.
+    fn segment_ms_max(&self) -> i64 {
+        match self.compact && self.max_compaction_lag_ms > 0 {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
         }
     }
 }
@@ -441,7 +466,8 @@ impl PartitionLog {
         // A run ends where a cut is, so that the segments' lengths at the cut can be told.
         let before_cut = |b: &&Batch| cut_end.is_none_or(|cut| b.next_offset() <= cut);
         let first = self.tail.dirty().next().filter(before_cut)?;
-        let fits = |s: &&Segment| s.takes(first, self.config.segment_bytes, self.config.segment_ms);
+        let segment_ms = self.config.segment_ms_max();
+        let fits = |s: &&Segment| s.takes(first, self.config.segment_bytes, segment_ms);
         let appends_to = self.segments.last().filter(fits).copied();
         let mut index_tail = self.index_tail.clone();
         let mut ops = Vec::new();
@@ -466,7 +492,7 @@ impl PartitionLog {
         for batch in self.tail.dirty().take_while(before_cut) {
             if !data.is_empty()
                 && (bytes + batch.size_bytes() > RUN_BYTES_MAX
-                    || !segment.takes(batch, self.config.segment_bytes, self.config.segment_ms))
+                    || !segment.takes(batch, self.config.segment_bytes, segment_ms))
             {
                 break;
             }

@@ -31,7 +31,6 @@ pub(crate) struct Key {
 
 /// Keys of which Wiber takes less than Kafka does, and why.
 pub(crate) const RESTRICTIONS: &[(&str, &str)] = &[
-    ("cleanup.policy", "compaction is not served"),
     (
         "max.message.bytes",
         "the write-ahead log takes no larger batches",
@@ -46,11 +45,11 @@ pub(crate) const FOR_TESTS: &[&str] = &["internal.segment.bytes"];
 pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "cleanup.policy",
-        kind: Kind::Words(&["delete"]),
+        kind: Kind::Words(&["compact", "delete"]),
         effect: Effect::Served,
         default: "delete",
         synonym: Some("log.cleanup.policy"),
-        documentation: "What becomes of old segments: with `delete` they go as `retention.ms` and `retention.bytes` say; an empty list keeps them for ever.",
+        documentation: "What becomes of old segments: with `delete` they go as `retention.ms` and `retention.bytes` say; with `compact` the newest record of each key stays, and older ones go; an empty list keeps them for ever.",
     },
     Key {
         name: "compression.gzip.level",
@@ -87,10 +86,10 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "delete.retention.ms",
         kind: Kind::Long(0),
-        effect: Effect::None,
+        effect: Effect::Served,
         default: "86400000",
         synonym: Some("log.cleaner.delete.retention.ms"),
-        documentation: "How long tombstones of a compacted topic stay, in milliseconds. Taken, without effect.",
+        documentation: "How long tombstones of a compacted topic stay once they were compacted for the first time, in milliseconds.",
     },
     Key {
         name: "file.delete.delay.ms",
@@ -159,10 +158,10 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "max.compaction.lag.ms",
         kind: Kind::Long(1),
-        effect: Effect::None,
+        effect: Effect::Served,
         default: "9223372036854775807",
         synonym: Some("log.cleaner.max.compaction.lag.ms"),
-        documentation: "The longest that a record of a compacted topic stays uncompacted, in milliseconds. Taken, without effect.",
+        documentation: "The longest that a record of a compacted topic stays uncompacted, in milliseconds: then it is compacted however little there is.",
     },
     Key {
         name: "max.message.bytes",
@@ -199,18 +198,18 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "min.cleanable.dirty.ratio",
         kind: Kind::Ratio,
-        effect: Effect::None,
+        effect: Effect::Served,
         default: "0.5",
         synonym: Some("log.cleaner.min.cleanable.ratio"),
-        documentation: "Which part of a log must be uncompacted before it is compacted. Taken, without effect.",
+        documentation: "Which part of a compacted topic's log must be new since it was compacted last, before it is compacted again.",
     },
     Key {
         name: "min.compaction.lag.ms",
         kind: Kind::Long(0),
-        effect: Effect::None,
+        effect: Effect::Served,
         default: "0",
         synonym: Some("log.cleaner.min.compaction.lag.ms"),
-        documentation: "The least that a record of a compacted topic stays uncompacted, in milliseconds. Taken, without effect.",
+        documentation: "The least that a record of a compacted topic stays uncompacted, in milliseconds.",
     },
     Key {
         name: "min.insync.replicas",
