@@ -38,7 +38,11 @@ const RULES: &[Rule] = &[
     core("compression", &["model"]),
     core("storage", &["compression", "model"]),
     core("controller", &["model"]),
-    core("broker", &["model", "protocol", "storage", "controller"]),
+    core("coordinator", &["model"]),
+    core(
+        "broker",
+        &["model", "protocol", "storage", "controller", "coordinator"],
+    ),
     outside("server", &["broker", "storage", "protocol", "model"]),
     outside("client", &["compression", "protocol", "model"]),
     outside("cli", &["client", "server", "protocol", "model", "stream"]),

@@ -1,0 +1,51 @@
+//! What a coordinator asks of the world around it: topics as the metadata have them, and the consumers' embedded protocol.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use wiber_model::TopicId;
+
+use crate::config::GroupOverrides;
+
+/// The cluster's metadata, as far as groups care.
+pub trait Cluster {
+    /// A topic's id.
+    fn topic_id(&self, name: &str) -> Option<TopicId>;
+    /// A topic's name.
+    fn topic_name(&self, id: TopicId) -> Option<&str>;
+    /// How many partitions a topic has; 0 if there is no such topic.
+    fn partitions(&self, id: TopicId) -> i32;
+    /// The racks that the replicas of a partition stand in.
+    fn racks(&self, id: TopicId, partition: i32) -> Vec<&str>;
+    /// The names of all topics that are not internal, in order. For subscriptions by regular expression.
+    fn topic_names<'a>(&'a self) -> Box<dyn Iterator<Item = &'a str> + 'a>;
+    /// What is set for one group (a resource of type GROUP).
+    fn group_overrides(&self, group: &str) -> GroupOverrides;
+}
+
+/// A consumer's subscription, as it stands in the metadata of a classic member of protocol type `consumer`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subscription {
+    /// The topics' names.
+    pub topics: Vec<String>,
+    /// What the member owned when it wrote this, by topic.
+    pub owned: BTreeMap<String, Vec<i32>>,
+    /// The generation in which it owned that; −1 if it does not say.
+    pub generation: i32,
+    /// Where the member stands.
+    pub rack: Option<String>,
+}
+
+/// The protocol that consumers speak through the opaque bytes of a classic group (`ConsumerProtocolSubscription`,
+/// `ConsumerProtocolAssignment`): the broker's codec, as pure functions.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumerProtocol {
+    /// Reads a member's metadata; `None` if they cannot be read.
+    pub subscription: fn(&Bytes) -> Option<(Subscription, i16)>,
+    /// Writes a member's metadata in a version of the protocol.
+    pub encode_subscription: fn(&Subscription, i16) -> Bytes,
+    /// Reads a member's assignment; `None` if it cannot be read.
+    pub assignment: fn(&Bytes) -> Option<BTreeMap<String, Vec<i32>>>,
+    /// Writes an assignment in a version of the protocol.
+    pub encode_assignment: fn(&BTreeMap<String, Vec<i32>>, i16) -> Bytes,
+}
