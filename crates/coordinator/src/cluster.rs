@@ -29,12 +29,15 @@ pub struct Subscription {
     /// The topics' names.
     pub topics: Vec<String>,
     /// What the member owned when it wrote this, by topic.
-    pub owned: BTreeMap<String, Vec<i32>>,
+    pub owned: NamedPartitions,
     /// The generation in which it owned that; −1 if it does not say.
     pub generation: i32,
     /// Where the member stands.
     pub rack: Option<String>,
 }
+
+/// Partitions by the name of their topic, in order.
+pub type NamedPartitions = BTreeMap<String, Vec<i32>>;
 
 /// The protocol that consumers speak through the opaque bytes of a classic group (`ConsumerProtocolSubscription`,
 /// `ConsumerProtocolAssignment`): the broker's codec, as pure functions.
@@ -45,7 +48,7 @@ pub struct ConsumerProtocol {
     /// Writes a member's metadata in a version of the protocol.
     pub encode_subscription: fn(&Subscription, i16) -> Bytes,
     /// Reads a member's assignment; `None` if it cannot be read.
-    pub assignment: fn(&Bytes) -> Option<BTreeMap<String, Vec<i32>>>,
+    pub assignment: fn(&Bytes) -> Option<NamedPartitions>,
     /// Writes an assignment in a version of the protocol.
-    pub encode_assignment: fn(&BTreeMap<String, Vec<i32>>, i16) -> Bytes,
+    pub encode_assignment: fn(&NamedPartitions, i16) -> Bytes,
 }

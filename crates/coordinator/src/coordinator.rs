@@ -6,9 +6,12 @@ use wiber_model::{Monotonic, Now, Rng};
 
 use crate::cluster::{Cluster, ConsumerProtocol};
 use crate::config::GroupConfig;
+use crate::groups::Groups;
 use crate::record::Record;
 use crate::request::Request;
 use crate::response::Response;
+use crate::step::Step;
+use crate::timers::{Timer, Timers};
 
 /// Who waits for a reply: the broker's number for it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -27,8 +30,9 @@ pub struct Output {
 #[derive(Debug)]
 pub struct Coordinator {
     config: Arc<GroupConfig>,
-    protocol: ConsumerProtocol,
     rng: Rng,
+    timers: Timers,
+    groups: Groups,
 }
 
 impl Coordinator {
@@ -37,8 +41,9 @@ impl Coordinator {
     pub fn new(config: Arc<GroupConfig>, protocol: ConsumerProtocol, rng: Rng) -> Coordinator {
         Coordinator {
             config,
-            protocol,
             rng,
+            timers: Timers::default(),
+            groups: Groups::new(protocol),
         }
     }
 
@@ -49,12 +54,13 @@ impl Coordinator {
 
     /// Folds a record of the partition in, on recovery.
     pub fn replay(&mut self, record: Record) {
-        drop(record);
+        self.groups.replay(record);
     }
 
     /// All records were replayed: members have their session timeouts from now on.
     pub fn loaded(&mut self, now: Now, cluster: &dyn Cluster, out: &mut Output) {
-        let _ = (now, cluster, out);
+        let (groups, mut step) = self.step(now, cluster, out);
+        groups.consumer_loaded(&mut step);
     }
 
     /// Takes a request. The reply is in `out` at once or comes with a later call.
@@ -66,23 +72,46 @@ impl Coordinator {
         request: Request,
         out: &mut Output,
     ) {
-        let _ = (now, cluster, reply_to, request, out);
+        let (groups, mut step) = self.step(now, cluster, out);
+        let step = &mut step;
+        match request {
+            Request::ConsumerHeartbeat(request) => {
+                groups.consumer_heartbeat(step, reply_to, request);
+            }
+            Request::DescribeConsumer { group } => {
+                let description = groups.consumer_describe(&group);
+                step.reply(reply_to, Response::DescribeConsumer(description));
+            }
+            _ => {}
+        }
     }
 
     /// When [`Coordinator::tick`] is due next.
     #[must_use]
     pub fn next_deadline(&self) -> Monotonic {
-        Monotonic::NEVER
+        self.timers.next_deadline()
     }
 
     /// Does what is due: sessions, rebalances and offsets that expire.
     pub fn tick(&mut self, now: Now, cluster: &dyn Cluster, out: &mut Output) {
-        let _ = (now, cluster, out);
+        let (groups, mut step) = self.step(now, cluster, out);
+        while let Some(timer) = step.timers.pop(now.monotonic) {
+            if let Timer::Consumer(timer) = timer {
+                groups.consumer_timer(&mut step, timer);
+            }
+        }
     }
 
     /// Topics came, grew or changed.
-    pub fn topics_changed(&mut self, now: Now, cluster: &dyn Cluster, names: &[String]) {
-        let _ = (now, cluster, names);
+    pub fn topics_changed(
+        &mut self,
+        now: Now,
+        cluster: &dyn Cluster,
+        names: &[String],
+        out: &mut Output,
+    ) {
+        let (groups, mut step) = self.step(now, cluster, out);
+        groups.consumer_topics_changed(&mut step, names);
     }
 
     /// Topics were deleted: what is committed for them goes, too.
@@ -93,12 +122,34 @@ impl Coordinator {
         names: &[String],
         out: &mut Output,
     ) {
-        let _ = (now, cluster, names, out);
+        let (groups, mut step) = self.step(now, cluster, out);
+        groups.consumer_topics_changed(&mut step, names);
     }
 
     /// Checks the invariants of all groups.
     ///
     /// # Panics
     /// If one does not hold: a bug.
-    pub fn validate(&self) {}
+    pub fn validate(&self) {
+        self.timers.validate();
+        self.groups.validate();
+    }
+
+    /// The groups, and what a step works with besides.
+    fn step<'a>(
+        &'a mut self,
+        now: Now,
+        cluster: &'a dyn Cluster,
+        out: &'a mut Output,
+    ) -> (&'a mut Groups, Step<'a>) {
+        let step = Step {
+            now,
+            cluster,
+            config: &self.config,
+            rng: &mut self.rng,
+            timers: &mut self.timers,
+            out,
+        };
+        (&mut self.groups, step)
+    }
 }

@@ -20,11 +20,11 @@ pub enum Response {
     /// Heartbeat.
     Heartbeat(Result<(), GroupError>),
     /// LeaveGroup: of each member; or why of none.
-    Leave(Result<Vec<(String, Option<String>, Result<(), GroupError>)>, GroupError>),
+    Leave(Result<Vec<LeftMember>, GroupError>),
     /// OffsetCommit: of each offset, in the request's order; or why of none.
     CommitOffsets(Result<Vec<Result<(), GroupError>>, GroupError>),
     /// OffsetFetch: topics in the request's order (by name if all were asked for) with partitions, and what is committed there.
-    FetchOffsets(Result<Vec<(String, Vec<(i32, Option<OffsetRecord>)>)>, GroupError>),
+    FetchOffsets(Result<Vec<FetchedTopic>, GroupError>),
     /// OffsetDelete: of each partition, in the request's order; or why of none.
     DeleteOffsets(Result<Vec<Result<(), GroupError>>, GroupError>),
     /// DeleteGroups.
@@ -76,6 +76,26 @@ pub struct Synced {
     pub protocol: Option<String>,
     /// The assignment.
     pub assignment: Bytes,
+}
+
+/// A member that has left, or why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftMember {
+    /// Its id, as the request had it.
+    pub member_id: String,
+    /// Its `group.instance.id`.
+    pub instance_id: Option<String>,
+    /// Whether it is gone.
+    pub result: Result<(), GroupError>,
+}
+
+/// What is committed for a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchedTopic {
+    /// The topic.
+    pub topic: String,
+    /// Partitions, and what is committed there.
+    pub partitions: Vec<(i32, Option<OffsetRecord>)>,
 }
 
 /// A group in a list.
