@@ -19,6 +19,8 @@ pub trait Cluster {
     fn racks(&self, id: TopicId, partition: i32) -> Vec<&str>;
     /// The names of all topics that are not internal, in order. For subscriptions by regular expression.
     fn topic_names<'a>(&'a self) -> Box<dyn Iterator<Item = &'a str> + 'a>;
+    /// The version of the metadata: a number that grows whenever they change. For subscriptions by regular expression.
+    fn version(&self) -> i64;
     /// What is set for one group (a resource of type GROUP).
     fn group_overrides(&self, group: &str) -> GroupOverrides;
 }
@@ -36,6 +38,15 @@ pub struct Subscription {
     pub rack: Option<String>,
 }
 
+/// What a classic member of protocol type `consumer` is assigned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Assignment {
+    /// The partitions.
+    pub partitions: NamedPartitions,
+    /// Whether the assignor gave it data of its own, which only that assignor understands.
+    pub has_user_data: bool,
+}
+
 /// Partitions by the name of their topic, in order.
 pub type NamedPartitions = BTreeMap<String, Vec<i32>>;
 
@@ -48,7 +59,7 @@ pub struct ConsumerProtocol {
     /// Writes a member's metadata in a version of the protocol.
     pub encode_subscription: fn(&Subscription, i16) -> Bytes,
     /// Reads a member's assignment; `None` if it cannot be read.
-    pub assignment: fn(&Bytes) -> Option<NamedPartitions>,
-    /// Writes an assignment in a version of the protocol.
+    pub assignment: fn(&Bytes) -> Option<Assignment>,
+    /// Writes an assignment, without data of an assignor's, in a version of the protocol.
     pub encode_assignment: fn(&NamedPartitions, i16) -> Bytes,
 }

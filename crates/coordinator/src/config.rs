@@ -31,6 +31,12 @@ pub struct GroupConfig {
     pub consumer_min_heartbeat_interval_ms: i32,
     /// `group.consumer.max.heartbeat.interval.ms`.
     pub consumer_max_heartbeat_interval_ms: i32,
+    /// `group.consumer.assignment.interval.ms`: a target assignment is made at most this often (KIP-1263).
+    pub consumer_assignment_interval_ms: i32,
+    /// `group.consumer.min.assignment.interval.ms`.
+    pub consumer_min_assignment_interval_ms: i32,
+    /// `group.consumer.max.assignment.interval.ms`.
+    pub consumer_max_assignment_interval_ms: i32,
     /// `group.consumer.max.size`.
     pub consumer_max_size: i32,
     /// `group.consumer.assignors`: the first is what members get that name none.
@@ -92,6 +98,9 @@ impl Default for GroupConfig {
             consumer_heartbeat_interval_ms: 5_000,
             consumer_min_heartbeat_interval_ms: 5_000,
             consumer_max_heartbeat_interval_ms: 15_000,
+            consumer_assignment_interval_ms: 1_000,
+            consumer_min_assignment_interval_ms: 0,
+            consumer_max_assignment_interval_ms: 15_000,
             consumer_max_size: i32::MAX,
             consumer_assignors: vec!["uniform".to_owned(), "range".to_owned()],
             consumer_migration: ConsumerMigration::Bidirectional,
@@ -107,4 +116,6 @@ pub struct GroupOverrides {
     pub session_timeout_ms: Option<i32>,
     /// `consumer.heartbeat.interval.ms`.
     pub heartbeat_interval_ms: Option<i32>,
+    /// `consumer.assignment.interval.ms`.
+    pub assignment_interval_ms: Option<i32>,
 }

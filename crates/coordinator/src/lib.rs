@@ -32,13 +32,14 @@ mod response;
 mod step;
 mod timers;
 
-pub use cluster::{Cluster, ConsumerProtocol, NamedPartitions, Subscription};
+pub use cluster::{Assignment, Cluster, ConsumerProtocol, NamedPartitions, Subscription};
 pub use config::{ConsumerMigration, GroupConfig, GroupOverrides};
 pub use coordinator::{Coordinator, Output, ReplyTo};
 pub use error::GroupError;
 pub use record::{
-    ClassicGroupRecord, ClassicMemberRecord, ClassicProtocols, ConsumerMemberRecord,
-    CurrentAssignmentRecord, OffsetRecord, Record, RegexRecord, TopicPartitions,
+    AssignedPartitions, ClassicGroupRecord, ClassicMemberRecord, ClassicProtocols,
+    ConsumerMemberRecord, CurrentAssignmentRecord, OffsetRecord, Record, RegexRecord,
+    TopicPartitions,
 };
 pub use request::*;
 pub use response::*;

@@ -11,6 +11,10 @@ use wiber_model::{LeaderEpoch, Offset, TimestampMs, TopicId};
 /// Partitions by topic, in order.
 pub type TopicPartitions = BTreeMap<TopicId, Vec<i32>>;
 
+/// Partitions by topic and, for each, the epoch in which it was assigned to its member (KIP-1251): who commits with an older epoch
+/// than that is a zombie.
+pub type AssignedPartitions = BTreeMap<TopicId, BTreeMap<i32, i32>>;
+
 /// One record: its key, and its value if it is no tombstone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(
@@ -35,8 +39,9 @@ pub enum Record {
         group: String,
         value: Option<(i32, i64)>,
     },
-    /// `ConsumerGroupPartitionMetadata` (key 4): written by old Kafka only; Wiber writes its tombstones when a group ends.
-    ConsumerPartitionMetadata { group: String },
+    /// `ConsumerGroupPartitionMetadata` (key 4): written by Kafka up to 4.0 only, and its value is not looked at; Wiber writes its
+    /// tombstones, as Kafka does.
+    ConsumerPartitionMetadata { group: String, value: Option<()> },
     /// `ConsumerGroupMemberMetadata` (key 5).
     ConsumerMember {
         group: String,
@@ -164,10 +169,10 @@ pub struct CurrentAssignmentRecord {
     pub previous_epoch: i32,
     /// Kafka's `MemberState`: 0 stable, 1 unrevoked partitions, 2 unreleased partitions, 127 unknown.
     pub state: i8,
-    /// What it has.
-    pub assigned: TopicPartitions,
+    /// What it has. Where the bytes have no `AssignmentEpochs` of the right length, they are the member's epoch, or 0 if that is negative.
+    pub assigned: AssignedPartitions,
     /// What it must give up.
-    pub revoking: TopicPartitions,
+    pub revoking: AssignedPartitions,
 }
 
 /// What a regular expression came to.

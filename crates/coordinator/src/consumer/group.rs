@@ -1,5 +1,7 @@
 //! A group of the consumer protocol.
 
+use wiber_model::TopicId;
+
 use crate::error::GroupError;
 use crate::record::Record;
 
@@ -24,18 +26,35 @@ impl ConsumerGroup {
         false
     }
 
-    /// Whether a commit by a member of this epoch is fine; `epoch` is negative for one from outside the group.
+    /// Whether a commit by a member of this epoch is fine; `epoch` is negative for one from outside the group. Each partition has to
+    /// pass [`ConsumerGroup::may_commit_partition`], too.
     ///
     /// # Errors
     /// As Kafka's `ConsumerGroup.validateOffsetCommit`.
     pub(crate) fn may_commit(
         &self,
         member: &str,
-        instance: Option<&str>,
         epoch: i32,
         version: i16,
     ) -> Result<(), GroupError> {
-        let _ = (member, instance, epoch, version);
+        let _ = (member, epoch, version);
+        Ok(())
+    }
+
+    /// Whether the commit, which [`ConsumerGroup::may_commit`] let pass, is fine for a partition: one that comes with an older epoch
+    /// than the member's is so for what was assigned to the member by then (KIP-1251). The topic's id is needed even where the
+    /// request has none.
+    ///
+    /// # Errors
+    /// As the validator that Kafka's `ConsumerGroup.validateOffsetCommit` returns.
+    pub(crate) fn may_commit_partition(
+        &self,
+        member: &str,
+        epoch: i32,
+        topic: TopicId,
+        partition: i32,
+    ) -> Result<(), GroupError> {
+        let _ = (member, epoch, topic, partition);
         Ok(())
     }
 
