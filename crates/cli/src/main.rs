@@ -5,9 +5,11 @@
 mod cluster;
 mod completions;
 mod config;
+mod confirm;
 mod connect;
 mod consume;
 mod failure;
+mod group;
 mod log;
 mod logging;
 mod moment;
@@ -45,6 +47,8 @@ enum Command {
     Produce(produce::Arguments),
     Consume(consume::Arguments),
     #[command(subcommand)]
+    Group(group::Command),
+    #[command(subcommand)]
     Config(config::Command),
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Command::Topic(command) => topic::run(command),
         Command::Produce(arguments) => produce::run(arguments),
         Command::Consume(arguments) => consume::run(arguments),
+        Command::Group(command) => group::run(command),
         Command::Config(command) => config::run(command),
         Command::Cluster(command) => cluster::run(command),
         Command::Log(command) => log::run(&command),

@@ -32,6 +32,21 @@ pub fn moment(text: &str) -> Result<i64, String> {
     moment_from(text, &Zoned::now()).map(|ms| ms.max(0))
 }
 
+/// The moment that lies a duration back, such as `1h30m`, `2d` or `PT1H30M`, in milliseconds since the Unix epoch, and not before it.
+pub fn past(text: &str) -> Result<i64, String> {
+    past_from(text, &Zoned::now()).map(|ms| ms.max(0))
+}
+
+fn past_from(text: &str, now: &Zoned) -> Result<i64, String> {
+    let span: Result<Span, _> = text.trim().parse();
+    let then = span
+        .ok()
+        .filter(|span| !span.is_negative())
+        .and_then(|span| now.checked_sub(span).ok());
+    then.map(|then| then.timestamp().as_millisecond())
+        .ok_or_else(|| "a duration is wanted, such as 10m, 1h30m, 2d or PT1H30M".to_owned())
+}
+
 fn moment_from(text: &str, now: &Zoned) -> Result<i64, String> {
     let text = text.trim();
     if let Ok(number) = text.parse::<i64>() {
@@ -118,6 +133,25 @@ mod tests {
             let error = moment(wrong).expect_err(wrong);
             assert!(error.contains("not negative"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_past_is_as_long_ago_as_was_said() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let now = now.to_zoned(TimeZone::UTC);
+        let noon = now.timestamp().as_millisecond();
+        for (text, ms) in [
+            ("10m", 600_000),
+            ("PT1H30M", 5_400_000),
+            ("P1D", 86_400_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(past_from(text, &now), Ok(noon - ms), "{text}");
+        }
+        for wrong in ["", "5", "-1h", "2026-11-21", "-PT1H"] {
+            assert!(past_from(wrong, &now).is_err(), "{wrong}");
+        }
+        assert_eq!(past("100 years"), Ok(0));
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod create;
 mod describe;
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -16,6 +16,7 @@ use wiber_protocol::messages::{CreatePartitionsRequest, DeleteTopicsRequest};
 use wiber_protocol::{ErrorCode, Str};
 
 use crate::config::{self, Change, Resource, Setting};
+use crate::confirm::confirm;
 use crate::connect::{self, Connect};
 use crate::failure::{Failure, after_printing, say};
 use crate::number;
@@ -236,14 +237,19 @@ async fn add_partitions(
 
 async fn delete(arguments: Delete) -> Result<(), Failure> {
     if !arguments.yes {
-        if !io::stdin().is_terminal() {
-            return Err(Failure::Usage(
-                "deleting takes all records of the topics with them: say --yes".to_owned(),
-            ));
-        }
-        if !confirmed(&arguments.names) {
-            return Err(Failure::Failed("nothing was deleted".to_owned()));
-        }
+        let question = format!(
+            "Delete {} and all records in {}?",
+            arguments.names.join(", "),
+            if arguments.names.len() == 1 {
+                "it"
+            } else {
+                "them"
+            }
+        );
+        confirm(
+            &question,
+            "deleting takes all records of the topics with them",
+        )?;
     }
     let cluster = arguments.connect.cluster().await?;
     let names: Vec<Str> = arguments
@@ -344,18 +350,4 @@ pub fn message(error: &ClientError) -> String {
         }
         _ => error.to_string(),
     }
-}
-
-fn confirmed(names: &[String]) -> bool {
-    let mut terminal = io::stderr();
-    let _ = write!(
-        terminal,
-        "Delete {} and all records in {}? [y/N] ",
-        names.join(", "),
-        if names.len() == 1 { "it" } else { "them" }
-    );
-    let _ = terminal.flush();
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer).is_ok()
-        && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }

@@ -266,6 +266,30 @@ impl Cluster {
         }
     }
 
+    /// Topics by name, each with what the metadata say of it. None is created.
+    ///
+    /// # Errors
+    /// As [`Connection::call`].
+    pub async fn topics(
+        &self,
+        names: &[Str],
+    ) -> Result<BTreeMap<Str, Result<Topic, ClientError>>, ClientError> {
+        if names.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let answer = self.metadata(Some(names), false).await?;
+        let topics = answer.topics.into_iter().map(|topic| {
+            let name = topic.name.clone().unwrap_or_default();
+            (name, Topic::from_metadata(topic))
+        });
+        Ok(topics.collect())
+    }
+
+    /// Remembers where a broker is that another one told of.
+    pub(crate) fn learn(&self, id: i32, host: &str, port: i32) {
+        self.state().brokers.insert(id, joined(host, port));
+    }
+
     async fn connection(&self, address: &str) -> Result<Arc<Connection>, String> {
         if let Some(open) = self.open_connection(address) {
             return Ok(open);

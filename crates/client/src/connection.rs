@@ -177,6 +177,23 @@ impl Connection {
         self.decode(answer, version)
     }
 
+    /// As [`Connection::call`], in one of these versions.
+    ///
+    /// # Errors
+    /// As [`Connection::call`].
+    pub async fn call_within<R: Request>(
+        &self,
+        request: &R,
+        versions: Versions,
+    ) -> Result<R::Response, ClientError> {
+        let version = self.version(R::KEY, versions.max)?;
+        if version < versions.min {
+            return Err(self.unsupported(R::KEY));
+        }
+        let answer = self.exchange(request, version).await?;
+        self.decode(answer, version)
+    }
+
     /// Sends a request that the broker does not answer: a Produce with `acks=0`.
     ///
     /// # Errors
@@ -227,10 +244,14 @@ impl Connection {
             .map(|theirs| (theirs.max.min(ours.max).min(highest), theirs.min))
             .filter(|(version, lowest)| *version >= ours.min && version >= lowest)
             .map(|(version, _)| version)
-            .ok_or_else(|| ClientError::Unsupported {
-                broker: self.address.clone(),
-                api,
-            })
+            .ok_or_else(|| self.unsupported(api))
+    }
+
+    fn unsupported(&self, api: ApiKey) -> ClientError {
+        ClientError::Unsupported {
+            broker: self.address.clone(),
+            api,
+        }
     }
 
     async fn exchange<R: Request>(&self, request: &R, version: i16) -> Result<Bytes, ClientError> {

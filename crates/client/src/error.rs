@@ -203,6 +203,7 @@ fn is_passing(code: ErrorCode) -> bool {
             | ErrorCode::NotEnoughReplicas
             | ErrorCode::NotEnoughReplicasAfterAppend
             | ErrorCode::NotController
+            | ErrorCode::NotCoordinator
             | ErrorCode::KafkaStorageError
             | ErrorCode::FencedLeaderEpoch
             | ErrorCode::UnknownLeaderEpoch

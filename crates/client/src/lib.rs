@@ -14,6 +14,7 @@ pub mod consumer;
 pub mod error;
 #[cfg(test)]
 mod fake_broker;
+pub mod groups;
 pub mod offsets;
 pub mod partitioner;
 pub mod producer;
@@ -23,5 +24,6 @@ pub use cluster::{Cluster, ClusterOptions, Partition, Topic};
 pub use connection::Connection;
 pub use consumer::{Consumer, ConsumerEvent, ReceivedRecord};
 pub use error::ClientError;
-pub use offsets::{EARLIEST, LATEST};
+pub use groups::{Committed, GroupDescription, GroupMember, GroupType, ListedGroups};
+pub use offsets::{EARLIEST, LATEST, TopicPartition};
 pub use producer::{Acks, Delivery, Producer, ProducerOptions, Record};

@@ -42,6 +42,7 @@
 extern crate self as wiber_protocol;
 
 pub mod api;
+pub mod consumer_protocol;
 pub mod error_code;
 pub mod frame;
 pub mod header;
