@@ -97,22 +97,22 @@ def test_text(tmp_path: Path) -> None:
     assert re.search(r"INFO \S+: serving address=127\.0\.0\.1:\d+", text)
 
 
-def test_a_client_that_wants_a_group_is_told_of_once(tmp_path: Path) -> None:
-    """Groups and transactions are not served: the log says so, once for a connection."""
+def test_a_client_that_wants_transactions_is_told_of_once(tmp_path: Path) -> None:
+    """They are not served: the log says so, once for a connection."""
     with broker(tmp_path) as (address, _, error):
-        for kind, what in ((0, "group coordinator; groups are not served yet: assign"), (1, "transaction coordinator")):
+        what = "asked for a transaction coordinator"
 
-            def told(kind: int = kind, what: str = what) -> bool:
-                with Client(address) as client:
-                    for _ in range(3):
-                        client.ask("FindCoordinator", 4, key_type=kind, coordinator_keys=["key"])
-                return f"a client asked for a {what}" in error.read_text()
+        def told() -> bool:
+            with Client(address) as client:
+                for _ in range(3):
+                    client.ask("FindCoordinator", 4, key_type=1, coordinator_keys=["key"])
+            return f"a client {what}" in error.read_text()
 
-            # The log names at most one client in a second.
-            wait_until(told, STOP_DEADLINE_S, f"the log tells of the {what}")
+        # The log names at most one client in a second.
+        wait_until(told, STOP_DEADLINE_S, f"the log tells that one {what}")
     lines = [line for line in error.read_text().splitlines() if "coordinator" in line]
-    assert len(lines) == 2
-    assert all(re.search(r"INFO .* peer=127\.0\.0\.1:\d+", line) for line in lines), lines
+    assert len(lines) == 1
+    assert re.search(r"INFO .* peer=127\.0\.0\.1:\d+", lines[0]), lines
 
 
 def test_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

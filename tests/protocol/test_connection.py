@@ -14,7 +14,15 @@ SERVED = (
     "Fetch",
     "ListOffsets",
     "Metadata",
+    "OffsetCommit",
+    "OffsetFetch",
     "FindCoordinator",
+    "JoinGroup",
+    "Heartbeat",
+    "LeaveGroup",
+    "SyncGroup",
+    "DescribeGroups",
+    "ListGroups",
     "ApiVersions",
     "CreateTopics",
     "DeleteTopics",
@@ -24,6 +32,10 @@ SERVED = (
     "DescribeConfigs",
     "AlterConfigs",
     "CreatePartitions",
+    "DeleteGroups",
+    "OffsetDelete",
+    "ConsumerGroupHeartbeat",
+    "ConsumerGroupDescribe",
     "IncrementalAlterConfigs",
     "DescribeCluster",
     "ListConfigResources",
@@ -65,8 +77,8 @@ def test_features(client: Client, topic: str, version: int) -> None:
     assert supported["metadata.version"][1] == METADATA_LEVEL
     assert finalized["metadata.version"] == (METADATA_LEVEL, METADATA_LEVEL)
     if not is_reference():
-        # What groups, transactions and changing quorums need is not there yet.
-        assert supported == finalized == {"metadata.version": (METADATA_LEVEL, METADATA_LEVEL)}
+        # What transactions and changing quorums need is not there yet.
+        assert supported == finalized == {"metadata.version": (METADATA_LEVEL, METADATA_LEVEL), "group.version": (1, 1)}
 
 
 def features_epoch(client: Client) -> int:
@@ -124,7 +136,7 @@ def test_unknown_apis(client: Client, api_key: int) -> None:
 
 
 @pytest.mark.wiber_only("Kafka serves them")
-@pytest.mark.parametrize("api", ["JoinGroup", "AddPartitionsToTxn", "DescribeGroups", "DescribeAcls"])
+@pytest.mark.parametrize("api", ["EndTxn", "AddPartitionsToTxn", "ShareFetch", "DescribeAcls"])
 def test_apis_that_are_not_served(client: Client, api: str) -> None:
     """What is not advertised closes the connection."""
     client.send(api, versions(api)[0])

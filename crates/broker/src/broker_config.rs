@@ -3,6 +3,7 @@
 //! A value may be given in several places; the strongest one holds. Whatever is wrong is told at once, each in a line that names the
 //! place, the key, the value and what it may be. A key of Kafka's that has no effect in Wiber is a warning, an unknown one an error.
 
+mod group_keys;
 mod keys;
 mod listeners;
 mod options;

@@ -1,6 +1,7 @@
 //! Maps the domain's errors to Kafka's codes: the only place that does.
 
 use wiber_controller::CommandError;
+use wiber_coordinator::GroupError;
 use wiber_protocol::ErrorCode;
 use wiber_storage::log::AppendError;
 use wiber_storage::store::ReadError;
@@ -63,5 +64,33 @@ pub(crate) fn of_command(error: &CommandError) -> ErrorCode {
         CommandError::NoProducerIds => ErrorCode::UnknownServerError,
         CommandError::NotController => ErrorCode::NotController,
         CommandError::Busy => ErrorCode::RequestTimedOut,
+    }
+}
+
+/// Of a request that a coordinator refused. The error's variants are named after Kafka's codes.
+pub(crate) fn of_group(error: &GroupError) -> ErrorCode {
+    match error {
+        GroupError::InvalidGroupId => ErrorCode::InvalidGroupId,
+        GroupError::InvalidRequest(_) => ErrorCode::InvalidRequest,
+        GroupError::UnknownMemberId => ErrorCode::UnknownMemberId,
+        GroupError::IllegalGeneration => ErrorCode::IllegalGeneration,
+        GroupError::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        GroupError::InconsistentGroupProtocol => ErrorCode::InconsistentGroupProtocol,
+        GroupError::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        GroupError::MemberIdRequired => ErrorCode::MemberIdRequired,
+        GroupError::FencedInstanceId => ErrorCode::FencedInstanceId,
+        GroupError::GroupMaxSizeReached(_) => ErrorCode::GroupMaxSizeReached,
+        GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        GroupError::GroupIdNotFound(_) => ErrorCode::GroupIdNotFound,
+        GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+        GroupError::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
+        GroupError::UnknownTopicId => ErrorCode::UnknownTopicId,
+        GroupError::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
+        GroupError::FencedMemberEpoch(_) => ErrorCode::FencedMemberEpoch,
+        GroupError::StaleMemberEpoch(_) => ErrorCode::StaleMemberEpoch,
+        GroupError::UnreleasedInstanceId(_) => ErrorCode::UnreleasedInstanceId,
+        GroupError::UnsupportedAssignor(_) => ErrorCode::UnsupportedAssignor,
+        GroupError::InvalidRegularExpression(_) => ErrorCode::InvalidRegularExpression,
+        GroupError::UnsupportedVersion(_) => ErrorCode::UnsupportedVersion,
     }
 }

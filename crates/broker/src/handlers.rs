@@ -5,12 +5,16 @@
 
 mod alter_configs;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
@@ -18,13 +22,22 @@ mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
 mod find_coordinator;
+mod groups;
+mod heartbeat;
 pub(crate) mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 use std::collections::BTreeMap;
 
@@ -56,6 +69,8 @@ pub(crate) enum Work {
     DescribeLogDirs(describe_log_dirs::DescribeLogDirs),
     DescribeProducers(describe_producers::DescribeProducers),
     DescribeQuorum,
+    FindCoordinator(find_coordinator::FindCoordinator),
+    Groups(groups::GroupWork),
     Metadata(metadata::Metadata),
     InitProducerId,
 }
@@ -66,7 +81,15 @@ const SERVED: &[ApiKey] = &[
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
     ApiKey::FindCoordinator,
+    ApiKey::JoinGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::SyncGroup,
+    ApiKey::DescribeGroups,
+    ApiKey::ListGroups,
     ApiKey::ApiVersions,
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
@@ -75,6 +98,7 @@ const SERVED: &[ApiKey] = &[
     ApiKey::OffsetForLeaderEpoch,
     ApiKey::DescribeLogDirs,
     ApiKey::CreatePartitions,
+    ApiKey::DeleteGroups,
     ApiKey::DescribeConfigs,
     ApiKey::AlterConfigs,
     ApiKey::IncrementalAlterConfigs,
@@ -84,7 +108,10 @@ const SERVED: &[ApiKey] = &[
     ApiKey::DescribeProducers,
     ApiKey::DescribeQuorum,
     ApiKey::ElectLeaders,
+    ApiKey::OffsetDelete,
     ApiKey::ListPartitionReassignments,
+    ApiKey::ConsumerGroupHeartbeat,
+    ApiKey::ConsumerGroupDescribe,
 ];
 
 /// The APIs that are served, with their versions.
@@ -137,9 +164,29 @@ pub(crate) fn begin(
             delete_topics::begin(shard, request, frame.version, decode(frame)?, fx)
         }
         ApiKey::FindCoordinator => {
-            find_coordinator::begin(shard, now, request, &decode(frame)?, fx)
+            find_coordinator::begin(shard, now, request, &decode(frame)?, fx)?;
         }
         ApiKey::InitProducerId => init_producer_id::begin(shard, now, request, &decode(frame)?, fx),
+        ApiKey::JoinGroup => {
+            let client_id = frame.client_id.clone();
+            join_group::begin(shard, request, client_id, decode(frame)?, fx);
+        }
+        ApiKey::SyncGroup => sync_group::begin(shard, request, decode(frame)?, fx),
+        ApiKey::Heartbeat => heartbeat::begin(shard, request, decode(frame)?, fx),
+        ApiKey::LeaveGroup => leave_group::begin(shard, request, decode(frame)?, fx),
+        ApiKey::OffsetCommit => offset_commit::begin(shard, request, decode(frame)?, fx),
+        ApiKey::OffsetFetch => offset_fetch::begin(shard, request, decode(frame)?, fx)?,
+        ApiKey::OffsetDelete => offset_delete::begin(shard, request, decode(frame)?, fx),
+        ApiKey::DeleteGroups => delete_groups::begin(shard, request, &decode(frame)?, fx)?,
+        ApiKey::ListGroups => list_groups::begin(shard, request, &decode(frame)?, fx),
+        ApiKey::DescribeGroups => describe_groups::begin(shard, request, &decode(frame)?, fx)?,
+        ApiKey::ConsumerGroupHeartbeat => {
+            let client_id = frame.client_id.clone();
+            consumer_group_heartbeat::begin(shard, request, client_id, decode(frame)?, fx);
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            consumer_group_describe::begin(shard, request, &decode(frame)?, fx)?;
+        }
         ApiKey::OffsetForLeaderEpoch => {
             offset_for_leader_epoch::begin(shard, request, &decode(frame)?, fx)
         }
@@ -209,6 +256,9 @@ pub(crate) fn answered(
         (Work::DescribeProducers(work), Answer::Producers(answers)) => {
             describe_producers::answered(shard, request, work, answers, fx);
         }
+        (Work::Groups(work), Answer::Group(part, answer)) => {
+            groups::answered(shard, request, work, part, answer, fx);
+        }
         (Work::DeleteRecords(work), Answer::RecordsDeleted(answers)) => {
             delete_records::answered(shard, request, work, answers, fx);
         }
@@ -231,6 +281,9 @@ pub(crate) fn command_done(
         }
         Some(Work::AlterConfigs(work)) => alter_configs::done(shard, request, work, result, fx),
         Some(Work::DeleteTopics(work)) => delete_topics::done(shard, request, work, result, fx),
+        Some(Work::FindCoordinator(work)) => {
+            find_coordinator::created(shard, request, work, result, fx);
+        }
         Some(Work::Metadata(work)) => metadata::created(shard, request, work, result, fx),
         Some(work) => unreachable!("{work:?} gave no command"),
     }

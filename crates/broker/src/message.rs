@@ -6,6 +6,7 @@ use bytes::Bytes;
 use wiber_controller::{
     Command, CommandError, CommandResult, MetadataLogState, MetadataOffset, MetadataRecord,
 };
+use wiber_coordinator::{Request as GroupRequest, Response as GroupResponse};
 use wiber_model::{
     Batch, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence, TimestampMs,
 };
@@ -188,6 +189,15 @@ pub enum Ask {
         /// Each with its place in the asking request: the topic's and the partition's.
         parts: Vec<((usize, usize), PartitionId)>,
     },
+    /// Ask the coordinator that has its groups in this partition.
+    Group {
+        /// The asking request's number for this.
+        part: usize,
+        /// The partition of the offsets topic.
+        partition: PartitionId,
+        /// What is asked.
+        request: Box<GroupRequest>,
+    },
     /// Say where leader epochs ended.
     EpochEnds {
         /// Each with the epoch that the client believes in, and the one it asks about.
@@ -248,9 +258,14 @@ pub enum Answer {
     Producers(Vec<((usize, usize), ProducersAnswer)>),
     /// Sizes of logs, in bytes; none of a log that is not there any more.
     Sizes(Vec<((usize, usize), Option<u64>)>),
+    /// A coordinator's reply, and the number of what it replies to.
+    Group(usize, GroupAnswer),
     /// Ends of epochs.
     EpochEnds(Vec<(usize, EpochEndAnswer)>),
 }
+
+/// What a coordinator replies; or why it takes no requests.
+pub type GroupAnswer = Result<GroupResponse, ErrorCode>;
 
 /// The idempotent producers of a partition, by their ids.
 pub type ProducersAnswer = Result<Vec<RememberedProducer>, ErrorCode>;

@@ -1,8 +1,10 @@
 //! What a broker is told when it is opened. The names and defaults are Kafka's where Kafka has them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use wiber_controller::ClusterImage;
+use wiber_coordinator::GroupConfig;
 use wiber_model::BrokerId;
 use wiber_storage::store::StoreOptions;
 use wiber_storage::wal::WalOptions;
@@ -30,6 +32,14 @@ pub struct BrokerOptions {
     pub num_partitions: i32,
     /// `default.replication.factor`.
     pub default_replication_factor: i16,
+    /// What is set about groups.
+    pub groups: Arc<GroupConfig>,
+    /// `offsets.topic.num.partitions`.
+    pub offsets_partitions: i32,
+    /// `offsets.topic.replication.factor`.
+    pub offsets_replication_factor: i16,
+    /// `offsets.topic.segment.bytes`.
+    pub offsets_segment_bytes: i32,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
     /// `delete.topic.enable`.
@@ -66,6 +76,7 @@ impl BrokerOptions {
             broker, network, ..
         } = altered;
         self.topic_defaults = broker.topic_defaults;
+        self.groups = broker.groups;
         self.producer_id_expiration_ms = broker.producer_id_expiration_ms;
         network.admission
     }
@@ -89,6 +100,10 @@ impl Default for BrokerOptions {
             topic_defaults: BTreeMap::new(),
             num_partitions: 1,
             default_replication_factor: 1,
+            groups: Arc::default(),
+            offsets_partitions: 50,
+            offsets_replication_factor: 3,
+            offsets_segment_bytes: 104_857_600,
             auto_create_topics: true,
             delete_topics: true,
             described_partitions_max: DEFAULT_DESCRIBED_PARTITIONS_MAX,

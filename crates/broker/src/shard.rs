@@ -11,6 +11,7 @@
 //! - A shard that said that it is quiet appends nothing any more.
 
 mod connection;
+mod groups;
 mod owner;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,7 +23,7 @@ use wiber_controller::{
     ClusterImage, Command, CommandError, CommandResult, MetadataOffset, MetadataRecord,
 };
 use wiber_model::mutant::{self, Mutant};
-use wiber_model::{BrokerId, LeaderEpoch, Monotonic, Now, PartitionId, TimestampMs, TopicId};
+use wiber_model::{BrokerId, LeaderEpoch, Monotonic, Now, PartitionId, Rng, TimestampMs, TopicId};
 use wiber_protocol::{DecodeErrorKind, RequestFrame, Response, Str, encode_response};
 use wiber_storage::{DiskOp, OpToken, Store, StoreEffect};
 
@@ -35,6 +36,7 @@ use crate::sessions::Sessions;
 use crate::topic_config::TopicConfig;
 
 use connection::Connection;
+use groups::Groups;
 use owner::Owner;
 
 /// The log names a client that wants what is not served at most so often, in milliseconds.
@@ -66,6 +68,7 @@ pub struct Shard {
     pub(crate) sessions: Sessions,
     pub(crate) producer_ids: handlers::init_producer_id::Block,
     owner: Owner,
+    groups: Groups,
     connections: BTreeMap<ConnectionId, Connection>,
     /// When the log may name the next client that wants what is not served.
     tell_unserved_after: Monotonic,
@@ -140,9 +143,10 @@ impl Shard {
             next: now.monotonic.plus_ms(options.retention_check_interval_ms),
             after: None,
         };
+        let mut rng = Rng::new(seed);
         Shard {
             number,
-            sessions: Sessions::new(options.fetch_sessions_max, seed),
+            sessions: Sessions::new(options.fetch_sessions_max, rng.next_u64()),
             options,
             cluster_id,
             image,
@@ -150,6 +154,7 @@ impl Shard {
             configs,
             producer_ids: handlers::init_producer_id::Block::default(),
             owner: Owner::default(),
+            groups: Groups::new(rng.fork()),
             connections: BTreeMap::new(),
             tell_unserved_after: Monotonic::default(),
             pending: BTreeMap::new(),
@@ -187,6 +192,7 @@ impl Shard {
     /// If one does not hold: a bug.
     pub fn validate(&self) {
         self.store.validate();
+        self.groups.validate();
         for (id, pending) in &self.pending {
             let connection = self.connections.get(&pending.connection);
             assert!(
@@ -549,6 +555,7 @@ impl Shard {
             }
             Message::Serve => {
                 self.serving = true;
+                self.host_all_groups(now);
                 self.owner.ready.extend(self.connections.keys());
             }
             Message::Quiesce => {
@@ -556,8 +563,9 @@ impl Shard {
                 self.sweep.next = Monotonic::NEVER;
                 // Answers that were held back to slow producers down.
                 self.acknowledge(fx);
+                self.end_groups(fx);
             }
-            Message::Metadata { offset, records } => self.apply(offset, &records, fx),
+            Message::Metadata { offset, records } => self.apply(now, offset, &records, fx),
             Message::Durable { frames } => {
                 self.store.durable(frames, &mut self.storage);
                 self.acknowledge(fx);
@@ -608,15 +616,21 @@ impl Shard {
     }
 
     /// Folds committed records in, and does what they mean to this shard's partitions.
-    fn apply(&mut self, offset: MetadataOffset, records: &[MetadataRecord], fx: &mut Vec<Effect>) {
+    fn apply(
+        &mut self,
+        now: Now,
+        offset: MetadataOffset,
+        records: &[MetadataRecord],
+        fx: &mut Vec<Effect>,
+    ) {
         let mut begun = Vec::new();
+        let (mut changed, mut deleted) = (Vec::new(), Vec::new());
         for record in records {
             match record {
                 MetadataRecord::DeleteTopic { id } => {
-                    let partitions = self
-                        .image
-                        .topic_by_id(*id)
-                        .map_or(0, |t| t.partitions.len());
+                    let topic = self.image.topic_by_id(*id);
+                    deleted.extend(topic.map(|topic| topic.name.clone()));
+                    let partitions = topic.map_or(0, |t| t.partitions.len());
                     for partition in 0..partitions as i32 {
                         let partition = PartitionId {
                             topic: *id,
@@ -628,15 +642,18 @@ impl Shard {
                     self.configs.remove(id);
                     self.image.apply(offset, record);
                 }
-                MetadataRecord::CreateTopic { id, .. } => {
+                MetadataRecord::CreateTopic { id, name, .. } => {
                     self.image.apply(offset, record);
-                    self.create_partitions(*id, 0, &mut begun);
+                    self.create_partitions(now, *id, 0, &mut begun);
+                    changed.push(name.clone());
                 }
                 MetadataRecord::AddPartitions { topic, .. } => {
                     let had = self.image.topic_by_id(*topic);
                     let first = had.map_or(0, |topic| topic.partitions.len());
                     self.image.apply(offset, record);
-                    self.create_partitions(*topic, first, &mut begun);
+                    self.create_partitions(now, *topic, first, &mut begun);
+                    let topic = self.image.topic_by_id(*topic);
+                    changed.extend(topic.map(|topic| topic.name.clone()));
                 }
                 MetadataRecord::TopicConfigs { topic, .. } => {
                     self.image.apply(offset, record);
@@ -655,6 +672,9 @@ impl Shard {
                 _ => self.image.apply(offset, record),
             }
         }
+        if !changed.is_empty() || !deleted.is_empty() {
+            self.tell_groups(now, &changed, &deleted, fx);
+        }
         let ticket = self.store.begin_epochs(&begun, &mut self.storage);
         self.owner.applied.push_back((offset, ticket));
         self.acknowledge(fx);
@@ -663,6 +683,7 @@ impl Shard {
     /// Makes the logs of a topic's partitions from the one with index `first` on.
     fn create_partitions(
         &mut self,
+        now: Now,
         topic: TopicId,
         first: usize,
         begun: &mut Vec<(PartitionId, LeaderEpoch)>,
@@ -676,6 +697,7 @@ impl Shard {
         ));
         self.configs.insert(topic, Arc::clone(&config));
         let config = Arc::new(config.log());
+        let mut created = Vec::new();
         for (index, partition) in state.partitions.iter().enumerate().skip(first) {
             let id = PartitionId {
                 topic,
@@ -684,7 +706,11 @@ impl Shard {
             if self.owner_of(id) == Address::Shard(self.number) {
                 self.store.create(id, Arc::clone(&config));
                 begun.push((id, partition.leader_epoch));
+                created.push(id);
             }
+        }
+        for id in created {
+            self.host_groups(now, id);
         }
     }
 
@@ -717,6 +743,7 @@ impl Shard {
                 self.configure(topic);
             }
         }
+        self.configure_groups();
         if self.number == 0 {
             fx.push(Effect::Admit(Box::new(admission)));
         }
@@ -739,6 +766,7 @@ impl Shard {
     /// Answers what became durable, and tells the controller how far the metadata are applied.
     fn acknowledge(&mut self, fx: &mut Vec<Effect>) {
         self.answer_appends(fx);
+        self.reply_to_groups(fx);
         while let Some((offset, _)) = self
             .owner
             .applied
@@ -769,6 +797,9 @@ impl Shard {
             self.store_wake = Monotonic::NEVER;
             self.store.tick(now, &mut self.storage);
             self.acknowledge(fx);
+        }
+        if self.groups.wake() <= now.monotonic {
+            self.tick_groups(now, fx);
         }
         if self.sweep.next <= now.monotonic {
             self.sweep_some(now);
@@ -806,7 +837,7 @@ impl Shard {
         loop {
             if !self.storage.is_empty() {
                 for effect in std::mem::take(&mut self.storage) {
-                    self.storage_effect(effect, fx);
+                    self.storage_effect(now, effect, fx);
                 }
             } else if let Some(message) = self.inbox.pop_front() {
                 self.message(now, Address::Shard(self.number), message, fx);
@@ -824,7 +855,10 @@ impl Shard {
             .deadlines
             .first()
             .map_or(Monotonic::NEVER, |(deadline, _)| *deadline);
-        let wake = first.min(self.store_wake).min(self.sweep.next);
+        let wake = first
+            .min(self.store_wake)
+            .min(self.sweep.next)
+            .min(self.groups.wake());
         if wake != self.wake {
             self.wake = wake;
             fx.push(Effect::WakeAt(wake));
@@ -839,7 +873,7 @@ impl Shard {
             && self.store.is_done(self.store.ticket())
     }
 
-    fn storage_effect(&mut self, effect: StoreEffect, fx: &mut Vec<Effect>) {
+    fn storage_effect(&mut self, now: Now, effect: StoreEffect, fx: &mut Vec<Effect>) {
         let to_disk = |message| Effect::Send {
             to: Address::Disk,
             message,
@@ -858,7 +892,7 @@ impl Shard {
             }
             StoreEffect::RequestCheckpoint => fx.push(to_disk(Message::RequestCheckpoint)),
             StoreEffect::Advanced(partition) => self.advanced(partition, fx),
-            StoreEffect::Read { id, result } => self.read_done(id, result, fx),
+            StoreEffect::Read { id, result } => self.read_done(now, id, result, fx),
             StoreEffect::WakeAt(at) => self.store_wake = at,
             StoreEffect::Fatal(reason) => fx.push(Effect::Fatal(reason)),
         }

@@ -54,6 +54,21 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether the answer may need something to be stored.
+    #[must_use]
+    pub fn stores(&self) -> bool {
+        !matches!(
+            self,
+            Request::Heartbeat(_)
+                | Request::FetchOffsets(_)
+                | Request::ListGroups(_)
+                | Request::DescribeClassic { .. }
+                | Request::DescribeConsumer { .. }
+        )
+    }
+}
+
 /// JoinGroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JoinRequest {

@@ -46,6 +46,7 @@ pub mod consumer_protocol;
 pub mod error_code;
 pub mod frame;
 pub mod header;
+pub mod internal;
 #[cfg(any(test, feature = "introspect"))]
 pub mod introspect;
 pub mod message;

@@ -6,6 +6,7 @@
 
 use wiber_model::limit::MAX_FRAME_BYTES;
 
+use super::group_keys;
 use super::options::NodeOptions;
 use super::unused::UNUSED;
 use crate::topic_config::{self, INT_MAX, Kind};
@@ -105,6 +106,7 @@ impl Key {
 pub(crate) fn all() -> impl Iterator<Item = Key> {
     let of_topics = topic_config::KEYS.iter().filter_map(of_topic);
     KEYS.iter()
+        .chain(group_keys::KEYS)
         .copied()
         .chain(of_topics)
         .chain(UNUSED.iter().copied())

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use wiber_model::BrokerId;
 use wiber_model::limit::MAX_FRAME_BYTES;
 
+use super::group_keys;
 use super::keys::{self, Alterable, Sets, Value};
 use super::listeners::{self, Listener};
 use crate::options::BrokerOptions;
@@ -203,6 +204,7 @@ impl NodeOptions {
         let listeners = listeners::read(&node, &mut faults);
         options.network.listeners = listeners.listeners;
         options.broker.listeners = listeners.told;
+        faults.extend(group_keys::faults(&options.broker.groups));
         admission(&node, &mut options.network.admission, &mut faults);
         options.broker.settings = settings.clone();
         (options, faults)

@@ -12,7 +12,7 @@ const AUTHORIZER: &str =
     "there is no authorization yet: whoever reaches a listener may do everything";
 const SHARE: &str = "there are no share groups yet";
 const STREAMS: &str = "there are no Streams groups yet";
-const GROUPS: &str = "there are no consumer groups yet";
+const GROUPS: &str = "groups are kept by the threads that serve clients, and stored as all else is";
 const TRANSACTIONS: &str = "there are no transactions yet";
 const TIERS: &str = "there is no tiered storage";
 const COMPACTION: &str = "there is no compaction yet";
@@ -96,28 +96,10 @@ pub(super) const UNUSED: &[Key] = &[
     taken("fetch.max.bytes", Kind::Int(1024, INT_MAX), Some("57671680"), FIXED, FETCH),
     taken("fetch.purgatory.purge.interval.requests", Kind::Int(INT_MIN, INT_MAX), Some("1000"), FIXED, PURGATORY),
     taken("follower.fetch.last.tiered.offset.enable", Kind::Flag, Some("false"), DYNAMIC, TIERS),
-    taken("group.consumer.assignment.interval.ms", Kind::Int(0, INT_MAX), Some("1000"), DYNAMIC, GROUPS),
-    taken("group.consumer.assignors", Kind::Any, Some("uniform,range"), FIXED, GROUPS),
-    taken("group.consumer.heartbeat.interval.ms", Kind::Int(1, INT_MAX), Some("5000"), FIXED, GROUPS),
-    taken("group.consumer.max.assignment.interval.ms", Kind::Int(0, INT_MAX), Some("15000"), FIXED, GROUPS),
-    taken("group.consumer.max.heartbeat.interval.ms", Kind::Int(1, INT_MAX), Some("15000"), FIXED, GROUPS),
-    taken("group.consumer.max.session.timeout.ms", Kind::Int(1, INT_MAX), Some("60000"), FIXED, GROUPS),
-    taken("group.consumer.max.size", Kind::Int(1, INT_MAX), Some("2147483647"), FIXED, GROUPS),
-    taken("group.consumer.migration.policy", Kind::Text, Some("bidirectional"), FIXED, GROUPS),
-    taken("group.consumer.min.assignment.interval.ms", Kind::Int(0, INT_MAX), Some("0"), FIXED, GROUPS),
-    taken("group.consumer.min.heartbeat.interval.ms", Kind::Int(1, INT_MAX), Some("5000"), FIXED, GROUPS),
-    taken("group.consumer.min.session.timeout.ms", Kind::Int(1, INT_MAX), Some("45000"), FIXED, GROUPS),
-    taken("group.consumer.regex.refresh.interval.ms", Kind::Int(10000, INT_MAX), Some("600000"), FIXED, GROUPS),
-    taken("group.consumer.session.timeout.ms", Kind::Int(1, INT_MAX), Some("45000"), FIXED, GROUPS),
     taken("group.coordinator.append.linger.ms", Kind::Int(-1, INT_MAX), Some("-1"), FIXED, GROUPS),
     taken("group.coordinator.background.threads", Kind::Int(1, INT_MAX), Some("2"), FIXED, GROUPS),
     taken("group.coordinator.cached.buffer.max.bytes", Kind::Int(524288, INT_MAX), Some("1048588"), DYNAMIC, GROUPS),
-    taken("group.coordinator.rebalance.protocols", Kind::Words(&["consumer", "classic", "share", "streams"]), Some("classic,consumer,streams"), FIXED, GROUPS),
     taken("group.coordinator.threads", Kind::Int(1, INT_MAX), Some("4"), FIXED, GROUPS),
-    taken("group.initial.rebalance.delay.ms", Kind::Int(INT_MIN, INT_MAX), Some("3000"), FIXED, GROUPS),
-    taken("group.max.session.timeout.ms", Kind::Int(INT_MIN, INT_MAX), Some("1800000"), FIXED, GROUPS),
-    taken("group.max.size", Kind::Int(1, INT_MAX), Some("2147483647"), FIXED, GROUPS),
-    taken("group.min.session.timeout.ms", Kind::Int(INT_MIN, INT_MAX), Some("6000"), FIXED, GROUPS),
     taken("group.share.assignment.interval.ms", Kind::Int(0, INT_MAX), Some("1000"), DYNAMIC, SHARE),
     taken("group.share.assignors", Kind::Any, Some("simple"), FIXED, SHARE),
     taken("group.share.delivery.count.limit", Kind::Int(2, 10), Some("5"), FIXED, SHARE),
@@ -193,15 +175,9 @@ pub(super) const UNUSED: &[Key] = &[
     taken("num.recovery.threads.per.data.dir", Kind::Int(1, INT_MAX), Some("2"), DYNAMIC, THREADS),
     taken("num.replica.alter.log.dirs.threads", Kind::Int(INT_MIN, INT_MAX), None, FIXED, REPLICATION),
     taken("num.replica.fetchers", Kind::Int(1, INT_MAX), Some("1"), DYNAMIC, REPLICATION),
-    taken("offset.metadata.max.bytes", Kind::Int(INT_MIN, INT_MAX), Some("4096"), FIXED, GROUPS),
     taken("offsets.commit.timeout.ms", Kind::Int(1, INT_MAX), Some("5000"), FIXED, GROUPS),
     taken("offsets.load.buffer.size", Kind::Int(1, INT_MAX), Some("5242880"), FIXED, GROUPS),
-    taken("offsets.retention.check.interval.ms", Kind::Long(1), Some("600000"), FIXED, GROUPS),
-    taken("offsets.retention.minutes", Kind::Int(1, INT_MAX), Some("10080"), FIXED, GROUPS),
     taken("offsets.topic.compression.codec", Kind::Int(INT_MIN, INT_MAX), Some("0"), FIXED, GROUPS),
-    taken("offsets.topic.num.partitions", Kind::Int(1, INT_MAX), Some("50"), FIXED, GROUPS),
-    taken("offsets.topic.replication.factor", Kind::Short(1), Some("3"), FIXED, GROUPS),
-    taken("offsets.topic.segment.bytes", Kind::Int(1, INT_MAX), Some("104857600"), FIXED, GROUPS),
     taken("principal.builder.class", Kind::Class, Some("org.apache.kafka.common.security.authenticator.DefaultKafkaPrincipalBuilder"), OF_ONE, AUTHORIZER),
     taken("process.roles", Kind::Words(&["broker", "controller"]), None, FIXED, CONTROLLER),
     taken("producer.id.expiration.check.interval.ms", Kind::Int(1, INT_MAX), Some("600000"), FIXED, OTHER),

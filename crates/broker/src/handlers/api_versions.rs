@@ -8,11 +8,9 @@ use wiber_protocol::ErrorCode;
 use wiber_protocol::messages::api_versions::{FinalizedFeatureKey, SupportedFeatureKey};
 use wiber_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
-/// The feature that says what the cluster's brokers and controllers agree on (KIP-584, KIP-778). Kafka's others stand for groups,
-/// transactions and changing quorums, which are not served: a feature at level 0 is not told.
-const METADATA_VERSION: &str = "metadata.version";
-/// Kafka's 4.3-IV0, whose requests are served; there is no other level to change to.
-const METADATA_LEVEL: i16 = 30;
+/// The features, each with its only level (KIP-584, KIP-778): Kafka's 4.3-IV0, whose requests are served, and groups of the consumer
+/// protocol. Kafka's others stand for transactions and changing quorums, which are not served: a feature at level 0 is not told.
+const FEATURES: [(&str, i16); 2] = [("metadata.version", 30), ("group.version", 1)];
 
 pub(super) fn begin(
     shard: &mut Shard,
@@ -57,20 +55,22 @@ fn response(error: ErrorCode, metadata: MetadataOffset) -> ApiVersionsResponse {
             max_version: versions.max,
         }
     });
+    let supported = |(name, level): (&str, i16)| SupportedFeatureKey {
+        name: name.into(),
+        min_version: level,
+        max_version: level,
+    };
+    let finalized = |(name, level): (&str, i16)| FinalizedFeatureKey {
+        name: name.into(),
+        max_version_level: level,
+        min_version_level: level,
+    };
     ApiVersionsResponse {
         error_code: error.code(),
         api_keys: api_keys.collect(),
-        supported_features: vec![SupportedFeatureKey {
-            name: METADATA_VERSION.into(),
-            min_version: METADATA_LEVEL,
-            max_version: METADATA_LEVEL,
-        }],
+        supported_features: FEATURES.map(supported).into(),
         finalized_features_epoch: metadata.0 as i64,
-        finalized_features: vec![FinalizedFeatureKey {
-            name: METADATA_VERSION.into(),
-            max_version_level: METADATA_LEVEL,
-            min_version_level: METADATA_LEVEL,
-        }],
+        finalized_features: FEATURES.map(finalized).into(),
         ..Default::default()
     }
 }

@@ -123,10 +123,21 @@ impl Shard {
                 self.answer(from, request, answer, fx);
             }
             Ask::EpochEnds { parts } => self.epoch_ends(from, request, parts, fx),
+            Ask::Group {
+                part,
+                partition,
+                request: asked,
+            } => self.ask_group(now, from, request, part, partition, *asked, fx),
         }
     }
 
-    fn answer(&mut self, to: Address, request: RequestId, answer: Answer, fx: &mut Vec<Effect>) {
+    pub(super) fn answer(
+        &mut self,
+        to: Address,
+        request: RequestId,
+        answer: Answer,
+        fx: &mut Vec<Effect>,
+    ) {
         self.send(to, Message::Answer { request, answer }, fx);
     }
 
@@ -395,10 +406,14 @@ impl Shard {
 
     pub(super) fn read_done(
         &mut self,
+        now: Now,
         id: ReadId,
         result: Result<ReadOutput, ReadError>,
         fx: &mut Vec<Effect>,
     ) {
+        let Some(result) = self.groups_read_done(now, id, result) else {
+            return;
+        };
         match self.owner.reads.remove(&id) {
             Some(ReadFor::Fetch {
                 group,
@@ -497,6 +512,7 @@ impl Shard {
 
     /// A partition was deleted: who waits for it must learn so.
     pub(super) fn forget_partition(&mut self, partition: PartitionId, fx: &mut Vec<Effect>) {
+        self.drop_groups(partition, fx);
         for watcher in self.owner.watchers.remove(&partition).unwrap_or_default() {
             self.answer(watcher.to, watcher.request, Answer::Moved(watcher.part), fx);
         }

@@ -1,0 +1,72 @@
+//! The protocol that consumers of a classic group speak among themselves: between the coordinator's types and bytes.
+
+use bytes::Bytes;
+use wiber_coordinator::{Assignment, NamedPartitions, Subscription};
+use wiber_protocol::Str;
+use wiber_protocol::internal::consumer_protocol::{
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartition,
+};
+use wiber_protocol::internal::{decode_lenient, encode_versioned};
+
+/// Reads a member's metadata, and their version.
+pub(super) fn subscription(bytes: &Bytes) -> Option<(Subscription, i16)> {
+    let (message, version) = decode_lenient::<ConsumerProtocolSubscription>(bytes.clone()).ok()?;
+    let subscription = Subscription {
+        topics: message.topics.iter().map(Str::to_string).collect(),
+        owned: by_topic(&message.owned_partitions),
+        generation: message.generation_id,
+        rack: message.rack_id.map(String::from),
+    };
+    Some((subscription, version))
+}
+
+/// Writes a member's metadata.
+pub(super) fn encode_subscription(subscription: &Subscription, version: i16) -> Bytes {
+    let message = ConsumerProtocolSubscription {
+        topics: subscription
+            .topics
+            .iter()
+            .map(|topic| topic.as_str().into())
+            .collect(),
+        user_data: None,
+        owned_partitions: partitions(&subscription.owned),
+        generation_id: subscription.generation,
+        rack_id: subscription.rack.as_deref().map(Str::from),
+    };
+    encode_versioned(&message, version).unwrap_or_default()
+}
+
+/// Reads a member's assignment.
+pub(super) fn assignment(bytes: &Bytes) -> Option<Assignment> {
+    let (message, _) = decode_lenient::<ConsumerProtocolAssignment>(bytes.clone()).ok()?;
+    Some(Assignment {
+        partitions: by_topic(&message.assigned_partitions),
+        has_user_data: message.user_data.is_some_and(|data| !data.is_empty()),
+    })
+}
+
+/// Writes a member's assignment.
+pub(super) fn encode_assignment(assignment: &NamedPartitions, version: i16) -> Bytes {
+    let message = ConsumerProtocolAssignment {
+        assigned_partitions: partitions(assignment),
+        user_data: None,
+    };
+    encode_versioned(&message, version).unwrap_or_default()
+}
+
+fn by_topic(partitions: &[TopicPartition]) -> NamedPartitions {
+    let mut topics = NamedPartitions::new();
+    for part in partitions {
+        let topic = topics.entry(part.topic.to_string()).or_default();
+        topic.extend(&part.partitions);
+    }
+    topics
+}
+
+fn partitions(topics: &NamedPartitions) -> Vec<TopicPartition> {
+    let part = |(topic, partitions): (&String, &Vec<i32>)| TopicPartition {
+        topic: topic.as_str().into(),
+        partitions: partitions.clone(),
+    };
+    topics.iter().map(part).collect()
+}
