@@ -98,6 +98,11 @@ impl Groups {
         let _ = (step, timer);
     }
 
+    /// The group is about to go: none of its timers is to come.
+    pub(crate) fn consumer_cancel_timers(&mut self, step: &mut Step<'_>, group: &str) {
+        let _ = (step, group);
+    }
+
     /// All records were replayed: members of groups of the consumer protocol have their session timeouts from now on.
     pub(crate) fn consumer_loaded(&mut self, step: &mut Step<'_>) {
         let _ = step;

@@ -60,7 +60,9 @@ impl Coordinator {
     /// All records were replayed: members have their session timeouts from now on.
     pub fn loaded(&mut self, now: Now, cluster: &dyn Cluster, out: &mut Output) {
         let (groups, mut step) = self.step(now, cluster, out);
-        groups.consumer_loaded(&mut step);
+        groups.loaded(&mut step);
+        let interval_ms = step.config.offsets_retention_check_interval_ms.max(1);
+        step.set_timer(Timer::Expiry, interval_ms);
     }
 
     /// Takes a request. The reply is in `out` at once or comes with a later call.
@@ -74,16 +76,33 @@ impl Coordinator {
     ) {
         let (groups, mut step) = self.step(now, cluster, out);
         let step = &mut step;
-        match request {
+        let response = match request {
+            Request::Join(request) => return groups.join(step, reply_to, request),
+            Request::Sync(request) => return groups.sync(step, reply_to, request),
             Request::ConsumerHeartbeat(request) => {
-                groups.consumer_heartbeat(step, reply_to, request);
+                return groups.consumer_heartbeat(step, reply_to, request);
+            }
+            Request::Heartbeat(request) => Response::Heartbeat(groups.heartbeat(step, &request)),
+            Request::Leave(request) => Response::Leave(groups.leave(step, request)),
+            Request::CommitOffsets(request) => {
+                Response::CommitOffsets(groups.commit(step, request))
+            }
+            Request::FetchOffsets(request) => Response::FetchOffsets(groups.fetch(request)),
+            Request::DeleteOffsets(request) => {
+                Response::DeleteOffsets(groups.delete_offsets(step, request))
+            }
+            Request::DeleteGroup { group } => {
+                Response::DeleteGroup(groups.delete_group(step, &group))
+            }
+            Request::ListGroups(request) => Response::ListGroups(groups.list(&request)),
+            Request::DescribeClassic { group, version } => {
+                Response::DescribeClassic(groups.describe_classic(&group, version))
             }
             Request::DescribeConsumer { group } => {
-                let description = groups.consumer_describe(&group);
-                step.reply(reply_to, Response::DescribeConsumer(description));
+                Response::DescribeConsumer(groups.consumer_describe(&group))
             }
-            _ => {}
-        }
+        };
+        step.reply(reply_to, response);
     }
 
     /// When [`Coordinator::tick`] is due next.
@@ -96,8 +115,18 @@ impl Coordinator {
     pub fn tick(&mut self, now: Now, cluster: &dyn Cluster, out: &mut Output) {
         let (groups, mut step) = self.step(now, cluster, out);
         while let Some(timer) = step.timers.pop(now.monotonic) {
-            if let Timer::Consumer(timer) = timer {
-                groups.consumer_timer(&mut step, timer);
+            match timer {
+                Timer::ClassicSession { group, member } => {
+                    groups.classic_session_timed_out(&mut step, &group, &member);
+                }
+                Timer::ClassicJoin { group } => groups.classic_join_timed_out(&mut step, &group),
+                Timer::ClassicSync { group } => groups.classic_sync_timed_out(&mut step, &group),
+                Timer::Consumer(timer) => groups.consumer_timer(&mut step, timer),
+                Timer::Expiry => {
+                    groups.expire(&mut step);
+                    let interval_ms = step.config.offsets_retention_check_interval_ms.max(1);
+                    step.set_timer(Timer::Expiry, interval_ms);
+                }
             }
         }
     }
@@ -123,6 +152,7 @@ impl Coordinator {
         out: &mut Output,
     ) {
         let (groups, mut step) = self.step(now, cluster, out);
+        groups.forget_topics(&mut step, names);
         groups.consumer_topics_changed(&mut step, names);
     }
 

@@ -5,20 +5,43 @@
 
 use std::collections::BTreeMap;
 
-use crate::classic::ClassicGroup;
+use crate::classic::{ClassicGroup, State};
 use crate::cluster::ConsumerProtocol;
 use crate::consumer::ConsumerGroup;
+use crate::error::GroupError;
 use crate::offsets::Offsets;
 use crate::record::Record;
 use crate::step::Step;
 
 /// A group, of either protocol.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a group's members weigh more than it does itself"
+)]
 pub(crate) enum Group {
     /// Its members assign the partitions among themselves, or it has none and merely keeps offsets.
     Classic(ClassicGroup),
     /// The coordinator assigns (KIP-848).
     Consumer(ConsumerGroup),
+}
+
+impl Group {
+    /// Whether the group has no members.
+    pub(crate) fn is_empty(&self) -> bool {
+        match self {
+            Group::Classic(group) => group.state() == State::Empty,
+            Group::Consumer(group) => group.is_empty(),
+        }
+    }
+
+    /// Whether a member is subscribed to a topic.
+    pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
+        match self {
+            Group::Classic(group) => group.is_subscribed(topic),
+            Group::Consumer(group) => group.is_subscribed(topic),
+        }
+    }
 }
 
 /// See the module.
@@ -47,7 +70,12 @@ impl Groups {
                 topic,
                 partition,
                 value,
-            } => self.offsets.replay(group, topic, partition, value),
+            } => {
+                if value.is_some() {
+                    self.ensure_simple(&group);
+                }
+                self.offsets.replay(group, topic, partition, value);
+            }
             Record::ClassicGroup { group, value } => self.replay_classic(group, value),
             record @ (Record::ConsumerGroup { .. }
             | Record::ConsumerPartitionMetadata { .. }
@@ -65,9 +93,48 @@ impl Groups {
         step.append(record);
     }
 
+    /// All records were replayed: what is soft about the groups begins anew.
+    pub(crate) fn loaded(&mut self, step: &mut Step<'_>) {
+        let ids: Vec<String> = self.offsets.iter().map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.ensure_simple(&id);
+        }
+        self.classic_loaded(step);
+        self.consumer_loaded(step);
+    }
+
+    /// Takes a group away, and all that is stored of it save for its offsets.
+    pub(crate) fn remove_group(&mut self, step: &mut Step<'_>, id: &str) {
+        let mut records = Vec::new();
+        match self.groups.get(id) {
+            None => return,
+            Some(Group::Classic(group)) => {
+                group.cancel_timers(step);
+                records.push(Record::ClassicGroup {
+                    group: id.to_owned(),
+                    value: None,
+                });
+            }
+            Some(Group::Consumer(group)) => {
+                group.tombstones(id, &mut records);
+                self.consumer_cancel_timers(step, id);
+            }
+        }
+        for record in records {
+            self.emit(step, record);
+        }
+        self.groups.remove(id);
+    }
+
     /// Checks the invariants of all groups.
     pub(crate) fn validate(&self) {
         self.offsets.validate();
+        for (id, _) in self.offsets.iter() {
+            assert!(
+                self.groups.contains_key(id),
+                "who keeps offsets is a group: {id}"
+            );
+        }
         for (id, group) in &self.groups {
             match group {
                 Group::Classic(group) => group.validate(id),
@@ -75,4 +142,9 @@ impl Groups {
             }
         }
     }
+}
+
+/// There is no such group.
+pub(crate) fn not_found(group: &str) -> GroupError {
+    GroupError::GroupIdNotFound(format!("Group {group} not found."))
 }

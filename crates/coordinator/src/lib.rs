@@ -15,6 +15,7 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     reason = "the halves of the crate are filled in by and by; goes with the last of them"
 )]
 
@@ -25,6 +26,7 @@ mod consumer;
 mod coordinator;
 mod error;
 mod groups;
+mod list;
 mod offsets;
 mod record;
 mod request;

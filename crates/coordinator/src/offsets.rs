@@ -2,6 +2,11 @@
 //!
 //! Invariant: there are no empty maps; a group without offsets is not in the store.
 
+mod commit;
+mod delete;
+mod expiry;
+mod fetch;
+
 use std::collections::BTreeMap;
 
 use crate::record::OffsetRecord;

@@ -107,7 +107,7 @@ pub struct ListedGroup {
     pub protocol_type: String,
     /// Kafka's word for its state.
     pub state: &'static str,
-    /// `classic` or `consumer`, as Kafka writes it (`Classic`, `Consumer`).
+    /// `classic` or `consumer`, as Kafka writes it.
     pub kind: &'static str,
 }
 

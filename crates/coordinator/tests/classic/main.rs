@@ -1,0 +1,7 @@
+//! Classic groups and committed offsets, driven through the coordinator's public surface.
+//!
+//! What is checked here is what Kafka's own tests of its group coordinator check, in words and code of our own.
+
+mod harness;
+mod join;
+mod sync;
