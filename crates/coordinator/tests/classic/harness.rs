@@ -90,6 +90,7 @@ pub struct World {
     pub log: Vec<Record>,
     replies: BTreeMap<ReplyTo, Response>,
     next: u64,
+    starts: u64,
 }
 
 impl World {
@@ -101,7 +102,7 @@ impl World {
         let mut config = GroupConfig::default();
         set(&mut config);
         let mut world = World {
-            coordinator: coordinator(&config),
+            coordinator: coordinator(&config, 0),
             config: Arc::new(config),
             now: Now {
                 monotonic: Monotonic(1),
@@ -110,6 +111,7 @@ impl World {
             log: Vec::new(),
             replies: BTreeMap::new(),
             next: 0,
+            starts: 0,
         };
         world.restart();
         world
@@ -117,7 +119,8 @@ impl World {
 
     /// The process is lost: another coordinator replays what was written.
     pub fn restart(&mut self) {
-        self.coordinator = coordinator(&self.config);
+        self.starts += 1;
+        self.coordinator = coordinator(&self.config, self.starts);
         self.replies.clear();
         for record in self.log.clone() {
             self.coordinator.replay(record);
@@ -342,14 +345,14 @@ impl Default for World {
     }
 }
 
-fn coordinator(config: &GroupConfig) -> Coordinator {
+fn coordinator(config: &GroupConfig, seed: u64) -> Coordinator {
     let protocol = ConsumerProtocol {
         subscription: read_subscription,
         encode_subscription: no_subscription,
         assignment: no_assignment,
         encode_assignment: no_partitions,
     };
-    Coordinator::new(Arc::new(config.clone()), protocol, Rng::new(7))
+    Coordinator::new(Arc::new(config.clone()), protocol, Rng::new(seed))
 }
 
 /// A consumer of `topic1`, with a client that is not first given its id.

@@ -2,6 +2,10 @@
 //!
 //! What is checked here is what Kafka's own tests of its group coordinator check, in words and code of our own.
 
+mod expiry;
+mod groups;
 mod harness;
 mod join;
+mod offsets;
+mod static_members;
 mod sync;

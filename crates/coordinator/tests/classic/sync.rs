@@ -167,7 +167,7 @@ fn a_leader_that_does_not_assign_in_time_is_out() {
 fn a_member_that_does_not_sync_in_time_is_out_though_the_group_is_stable() {
     let mut world = World::new();
     let [leader, follower] = completing(&mut world);
-    let to = world.sync(sync_of(&leader, 1, &[leader.clone()]));
+    let to = world.sync(sync_of(&leader, 1, std::slice::from_ref(&leader)));
     assert!(world.synced(to).is_ok());
     assert_eq!(world.state(), "Stable");
     for _ in 0..2 * (REBALANCE_MS / SESSION_MS) {
