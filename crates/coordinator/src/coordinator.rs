@@ -99,7 +99,7 @@ impl Coordinator {
                 Response::DescribeClassic(groups.describe_classic(&group, version))
             }
             Request::DescribeConsumer { group } => {
-                Response::DescribeConsumer(groups.consumer_describe(&group))
+                Response::DescribeConsumer(groups.consumer_describe(step, &group))
             }
         };
         step.reply(reply_to, response);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::classic::{ClassicGroup, State};
 use crate::cluster::ConsumerProtocol;
-use crate::consumer::ConsumerGroup;
+use crate::consumer::{ConsumerGroup, Topics};
 use crate::error::GroupError;
 use crate::offsets::Offsets;
 use crate::record::Record;
@@ -50,6 +50,8 @@ pub(crate) struct Groups {
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) offsets: Offsets,
     pub(crate) protocol: ConsumerProtocol,
+    /// What groups of the consumer protocol remember of the cluster's topics. Soft.
+    pub(crate) topics: Topics,
 }
 
 impl Groups {
@@ -59,6 +61,7 @@ impl Groups {
             groups: BTreeMap::new(),
             offsets: Offsets::default(),
             protocol,
+            topics: Topics::default(),
         }
     }
 

@@ -1,0 +1,93 @@
+//! Subscriptions by regular expression.
+//!
+//! Kafka takes them in the syntax of RE2/J, which a match of takes time in the order of the name's length whatever the expression;
+//! so it is here. A name must match from end to end. Topics' names are ASCII, and classes such as `\w` mean ASCII in RE2/J.
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::cluster::Cluster;
+use crate::error::GroupError;
+
+/// The longest expression, in bytes.
+const LENGTH_MAX: usize = 16 * 1024;
+
+/// The most memory for a compiled expression, in bytes.
+const COMPILED_MAX: usize = 1024 * 1024;
+
+/// The most memory for what is cached while an expression is matched, in bytes.
+const CACHE_MAX: usize = 1024 * 1024;
+
+/// Checks an expression of a member's.
+///
+/// # Errors
+/// [`GroupError::InvalidRegularExpression`].
+pub(crate) fn check(expression: &str) -> Result<(), GroupError> {
+    compile(expression).map(drop).map_err(|why| {
+        GroupError::InvalidRegularExpression(format!(
+            "SubscribedTopicRegex `{expression}` is not a valid regular expression: {why}."
+        ))
+    })
+}
+
+/// The names of the topics that match, in order; none if the expression is not valid.
+pub(crate) fn matching(expression: &str, cluster: &dyn Cluster) -> Vec<String> {
+    let Ok(regex) = compile(expression) else {
+        return Vec::new();
+    };
+    let names = cluster.topic_names();
+    let mut names: Vec<String> = names
+        .filter(|name| regex.is_match(name.as_bytes()))
+        .map(str::to_owned)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The expression that matches whole names, or why there is none.
+fn compile(expression: &str) -> Result<Regex, String> {
+    if expression.len() > LENGTH_MAX {
+        return Err(format!("it is longer than {LENGTH_MAX} bytes"));
+    }
+    let expression = without_quotes(expression);
+    let build = |text: &str| {
+        let mut builder = RegexBuilder::new(text);
+        builder.unicode(false).size_limit(COMPILED_MAX);
+        builder.dfa_size_limit(CACHE_MAX).build()
+    };
+    // It has to be an expression by itself: "a)(b" is none, though it would be one within parentheses.
+    build(&expression)
+        .and_then(|_| build(&format!(r"\A(?:{expression})\z")))
+        .map_err(|error| one_line(&error))
+}
+
+/// The last line of the error is what is wrong; the others draw where.
+fn one_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
+}
+
+/// Writes `\Q…\E`, which RE2/J knows and the crate `regex` does not, with escapes.
+fn without_quotes(expression: &str) -> String {
+    let mut out = String::with_capacity(expression.len());
+    let mut rest = expression;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let escape = &rest[at..];
+        if let Some(quoted) = escape.strip_prefix("\\Q") {
+            let (quoted, after) = quoted.split_once("\\E").unwrap_or((quoted, ""));
+            out.push_str(&regex::escape(quoted));
+            rest = after;
+        } else {
+            let escaped = escape.chars().nth(1).map_or(1, |c| 1 + c.len_utf8());
+            out.push_str(&escape[..escaped]);
+            rest = &escape[escaped..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests;
