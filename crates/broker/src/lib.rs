@@ -13,6 +13,7 @@ pub mod broker_config;
 mod controller;
 mod disk;
 mod errors;
+mod group_config;
 mod groups;
 mod handlers;
 pub mod inspect;

@@ -26,6 +26,9 @@ pub const MAX_PARTITIONS_PER_COMMAND: usize = MAX_PARTITIONS_PER_TOPIC as usize;
 /// The most bytes of the settings of a topic, or of a broker: keys and values together.
 pub const MAX_CONFIG_BYTES_PER_TOPIC: usize = 32 * 1024;
 
+/// The most groups that have settings of their own.
+pub const MAX_GROUPS_WITH_CONFIGS: usize = 100_000;
+
 /// The most bytes of the strings of a broker's registration.
 pub const MAX_REGISTRATION_BYTES: usize = 16 * 1024;
 
@@ -294,6 +297,9 @@ pub enum LimitError {
         "the settings of a topic have at most {MAX_CONFIG_BYTES_PER_TOPIC} bytes, and these have {0}"
     )]
     ConfigBytes(usize),
+    /// [`MAX_GROUPS_WITH_CONFIGS`].
+    #[error("at most {MAX_GROUPS_WITH_CONFIGS} groups may have settings of their own")]
+    GroupConfigs,
     /// [`MAX_REGISTRATION_BYTES`].
     #[error("the listeners and the rack of a broker have at most {MAX_REGISTRATION_BYTES} bytes")]
     RegistrationBytes,

@@ -71,6 +71,8 @@ pub struct ClusterImage {
     brokers: BTreeMap<BrokerId, Registration>,
     /// The settings that brokers were given while they ran; `None` for those of every broker.
     broker_configs: BTreeMap<Option<BrokerId>, BTreeMap<String, String>>,
+    /// The settings of groups that have any, by their ids.
+    group_configs: BTreeMap<String, BTreeMap<String, String>>,
     topics: BTreeMap<TopicId, Arc<TopicState>>,
     /// The topics by the collision keys of their names, which tell them apart as well as the names do.
     by_key: BTreeMap<String, TopicId>,
@@ -156,6 +158,18 @@ impl ClusterImage {
     pub fn broker_configs(&self, broker: Option<BrokerId>) -> &BTreeMap<String, String> {
         static NONE: BTreeMap<String, String> = BTreeMap::new();
         self.broker_configs.get(&broker).unwrap_or(&NONE)
+    }
+
+    /// The settings that a group has of its own.
+    #[must_use]
+    pub fn group_configs(&self, group: &str) -> &BTreeMap<String, String> {
+        static NONE: BTreeMap<String, String> = BTreeMap::new();
+        self.group_configs.get(group).unwrap_or(&NONE)
+    }
+
+    /// The groups that have settings of their own, by their ids.
+    pub fn groups_with_configs(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.group_configs.keys().map(String::as_str)
     }
 
     /// The topics, in the order of their names, where a dot counts as an underscore.
@@ -278,6 +292,13 @@ impl ClusterImage {
             }
             MetadataRecord::BrokerConfigs { broker, configs } => {
                 self.set_broker_configs(*broker, configs.iter().cloned().collect());
+            }
+            MetadataRecord::GroupConfigs { group, configs } if configs.is_empty() => {
+                self.group_configs.remove(group);
+            }
+            MetadataRecord::GroupConfigs { group, configs } => {
+                let configs = configs.iter().cloned().collect();
+                self.group_configs.insert(group.clone(), configs);
             }
             MetadataRecord::DeleteTopic { id } => {
                 let topic = self

@@ -96,6 +96,13 @@ pub enum MetadataRecord {
         /// All that it has from now on.
         configs: Vec<(String, String)>,
     },
+    /// A group has other settings.
+    GroupConfigs {
+        /// The group's id.
+        group: String,
+        /// All that it has from now on; none where it has the brokers' again.
+        configs: Vec<(String, String)>,
+    },
     /// All producer ids below `next` were given out to brokers (KIP-730).
     ProducerIds {
         /// The first id that was not.
@@ -128,6 +135,7 @@ const PRODUCER_IDS: u8 = 4;
 const ADD_PARTITIONS: u8 = 5;
 const TOPIC_CONFIGS: u8 = 6;
 const BROKER_CONFIGS: u8 = 7;
+const GROUP_CONFIGS: u8 = 8;
 
 /// The version of every body so far.
 const VERSION: u8 = 1;
@@ -174,6 +182,7 @@ impl MetadataRecord {
             MetadataRecord::TopicConfigs { .. } => TOPIC_CONFIGS,
             MetadataRecord::AddPartitions { .. } => ADD_PARTITIONS,
             MetadataRecord::BrokerConfigs { .. } => BROKER_CONFIGS,
+            MetadataRecord::GroupConfigs { .. } => GROUP_CONFIGS,
         }
     }
 
@@ -224,6 +233,10 @@ impl MetadataRecord {
                 put_option(out, *broker, |out, id| out.put_i32_le(id.0));
                 put_configs(out, configs);
             }
+            MetadataRecord::GroupConfigs { group, configs } => {
+                put_string(out, group);
+                put_configs(out, configs);
+            }
             MetadataRecord::DeleteTopic { id } => out.put_slice(&id.0),
             MetadataRecord::ProducerIds { next } => out.put_i64_le(*next),
         }
@@ -258,6 +271,10 @@ impl MetadataRecord {
             },
             (BROKER_CONFIGS, 1) => MetadataRecord::BrokerConfigs {
                 broker: body.option(Reader::i32)?.map(BrokerId),
+                configs: body.list(CONFIG_BYTES, read_config)?,
+            },
+            (GROUP_CONFIGS, 1) => MetadataRecord::GroupConfigs {
+                group: body.string()?,
                 configs: body.list(CONFIG_BYTES, read_config)?,
             },
             _ => return Err(RecordError::Unknown { kind, version }),

@@ -1,14 +1,16 @@
-//! Changes of the settings of topics (KIP-339) and of brokers (KIP-226).
+//! Changes of the settings of topics (KIP-339), of brokers (KIP-226) and of groups (KIP-848).
 //!
-//! Which settings there are is not known here: who makes the controller says what is legal for a topic; what a broker may have, the broker
-//! has checked that asks. A change is carried out on what its owner has when the command is planned, so that two changes that are under way
+//! Which settings there are is not known here: who makes the controller says what is legal for a topic; what a broker or a group may have,
+//! the broker has checked that asks. A change is carried out on what its owner has when the command is planned, so that two changes that are under way
 //! both count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use wiber_model::{BrokerId, TopicId};
 
-use crate::command::{CommandError, CommandResult, LimitError, MAX_CONFIG_BYTES_PER_TOPIC};
+use crate::command::{
+    CommandError, CommandResult, LimitError, MAX_CONFIG_BYTES_PER_TOPIC, MAX_GROUPS_WITH_CONFIGS,
+};
 use crate::image::ClusterImage;
 use crate::plan::Plan;
 use crate::record::MetadataRecord;
@@ -17,7 +19,7 @@ use crate::record::MetadataRecord;
 pub type ConfigCheck = fn(&BTreeMap<String, String>) -> Result<(), String>;
 
 /// Whose settings they are.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum ConfigOwner {
     /// A topic's.
     Topic(TopicId),
@@ -25,6 +27,8 @@ pub enum ConfigOwner {
     Broker(BrokerId),
     /// Those of every broker that has none of its own.
     AllBrokers,
+    /// A group's, by its id; whether there is such a group does not matter.
+    Group(String),
 }
 
 /// What is to become of somebody's settings.
@@ -111,10 +115,10 @@ pub(crate) fn plan(
     let mut results = Vec::with_capacity(changes.len());
     let mut changed = BTreeSet::new();
     for (owner, change) in changes {
-        if !changed.insert(owner) {
+        if !changed.insert(owner.clone()) {
             continue;
         }
-        let result = altered(image, owner, &change, check).map(|record| records.extend(record));
+        let result = altered(image, &owner, &change, check).map(|record| records.extend(record));
         results.push((owner, result));
     }
     if validate_only {
@@ -129,17 +133,18 @@ pub(crate) fn plan(
 /// The record of a change, if it changes anything.
 fn altered(
     image: &ClusterImage,
-    owner: ConfigOwner,
+    owner: &ConfigOwner,
     change: &ConfigChange,
     check: ConfigCheck,
 ) -> Result<Option<MetadataRecord>, CommandError> {
     let before = match owner {
         ConfigOwner::Topic(id) => {
-            let topic = image.topic_by_id(id);
-            &topic.ok_or(CommandError::UnknownTopic(id))?.configs
+            let topic = image.topic_by_id(*id);
+            &topic.ok_or(CommandError::UnknownTopic(*id))?.configs
         }
-        ConfigOwner::Broker(id) => image.broker_configs(Some(id)),
+        ConfigOwner::Broker(id) => image.broker_configs(Some(*id)),
         ConfigOwner::AllBrokers => image.broker_configs(None),
+        ConfigOwner::Group(group) => image.group_configs(group),
     };
     let configs = change.apply(before);
     if let ConfigOwner::Topic(_) = owner {
@@ -156,14 +161,29 @@ fn altered(
         return Ok(None);
     }
     let configs = configs.into_iter().collect();
-    let broker = match owner {
-        ConfigOwner::Topic(topic) => {
-            return Ok(Some(MetadataRecord::TopicConfigs { topic, configs }));
+    Ok(Some(match owner {
+        ConfigOwner::Topic(topic) => MetadataRecord::TopicConfigs {
+            topic: *topic,
+            configs,
+        },
+        ConfigOwner::Broker(id) => MetadataRecord::BrokerConfigs {
+            broker: Some(*id),
+            configs,
+        },
+        ConfigOwner::AllBrokers => MetadataRecord::BrokerConfigs {
+            broker: None,
+            configs,
+        },
+        ConfigOwner::Group(group) => {
+            if before.is_empty() && image.groups_with_configs().count() >= MAX_GROUPS_WITH_CONFIGS {
+                return Err(LimitError::GroupConfigs.into());
+            }
+            MetadataRecord::GroupConfigs {
+                group: group.clone(),
+                configs,
+            }
         }
-        ConfigOwner::Broker(id) => Some(id),
-        ConfigOwner::AllBrokers => None,
-    };
-    Ok(Some(MetadataRecord::BrokerConfigs { broker, configs }))
+    }))
 }
 
 #[cfg(test)]

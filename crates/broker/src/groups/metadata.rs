@@ -1,12 +1,14 @@
 //! The cluster's metadata, as the coordinator asks for them.
 
 use wiber_controller::{ClusterImage, is_internal_topic};
-use wiber_coordinator::{Cluster, GroupOverrides};
+use wiber_coordinator::{Cluster, GroupConfig, GroupOverrides};
 use wiber_model::{PartitionId, TopicId};
 
-/// The cluster image, for a coordinator.
+use crate::group_config;
+
+/// The cluster image, and what the broker allows groups, for a coordinator.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Metadata<'a>(pub &'a ClusterImage);
+pub(crate) struct Metadata<'a>(pub &'a ClusterImage, pub &'a GroupConfig);
 
 impl Cluster for Metadata<'_> {
     fn topic_id(&self, name: &str) -> Option<TopicId> {
@@ -43,7 +45,7 @@ impl Cluster for Metadata<'_> {
         self.0.offset().0 as i64
     }
 
-    fn group_overrides(&self, _group: &str) -> GroupOverrides {
-        GroupOverrides::default()
+    fn group_overrides(&self, group: &str) -> GroupOverrides {
+        group_config::overrides(self.0, self.1, group)
     }
 }

@@ -1,4 +1,4 @@
-//! AlterConfigs and IncrementalAlterConfigs (KIP-339): the settings of topics and of brokers are changed, by the controller.
+//! AlterConfigs and IncrementalAlterConfigs (KIP-339): the settings of topics, of groups and of brokers are changed, by the controller.
 //!
 //! A broker's are changed for it alone, or, with an empty name, for all that have none of their own (KIP-226); what it was started with
 //! comes after both.
@@ -16,6 +16,7 @@ use super::describe_configs::{check_broker, resource};
 use super::*;
 use crate::broker_config::{self, Alterable, Key, NodeOptions};
 use crate::errors;
+use crate::group_config;
 use crate::topic_config::{self, check_all};
 
 /// What is to be done with a setting (`AlterConfigOp.OpType`).
@@ -105,7 +106,7 @@ fn begin(
         };
         let (owner, error) = match change {
             Ok(Some((owner, change))) => {
-                changes.push((owner, change));
+                changes.push((owner.clone(), change));
                 (Some(owner), None)
             }
             Ok(None) => (None, None),
@@ -187,7 +188,8 @@ fn change(
                 }
             };
         }
-        resource::CLIENT_METRICS | resource::GROUP => {
+        resource::GROUP => return of_group(shard, name, configs, incremental).map(Some),
+        resource::CLIENT_METRICS => {
             return refuse(format!("Unsupported resource type {kind}"));
         }
         _ => return refuse(format!("Unknown resource type {kind}")),
@@ -336,6 +338,30 @@ fn of_broker(
     Ok((owner, change))
 }
 
+/// Checks a change of a group's settings, as Kafka's controller does (`ControllerConfigurationValidator.validate`).
+fn of_group(
+    shard: &Shard,
+    group: &str,
+    configs: &[(&Str, i8, Option<&Str>)],
+    incremental: bool,
+) -> Result<(ConfigOwner, ConfigChange), Refusal> {
+    // No setting of a group is a list.
+    let change = read_change(configs, incremental, &|_| None)?;
+    if group.is_empty() {
+        return refuse("Default group resources are not allowed.".to_owned());
+    }
+    let before = shard.image.group_configs(group);
+    let after = change.apply(before);
+    group_config::check(&after, &shard.options.groups)
+        .map_err(|message| (ErrorCode::InvalidConfig, message))?;
+    for (name, value) in &after {
+        if before.get(name) != Some(value) {
+            group_config::warn_if_without_effect(group, name, value);
+        }
+    }
+    Ok((ConfigOwner::Group(group.to_owned()), change))
+}
+
 fn edit(
     key: &str,
     op: i8,
@@ -381,12 +407,12 @@ pub(super) fn done(
         }
         Ok(other) => unreachable!("{other:?} does not answer an alteration of settings"),
         Err(error) => {
-            let asked = work.parts.iter().filter_map(|part| part.owner);
+            let asked = work.parts.iter().filter_map(|part| part.owner.clone());
             decided.extend(asked.map(|owner| (owner, error.clone())));
         }
     }
     for part in &mut work.parts {
-        let Some(error) = part.owner.and_then(|owner| decided.remove(&owner)) else {
+        let Some(error) = part.owner.as_ref().and_then(|owner| decided.remove(owner)) else {
             continue;
         };
         let code = match error {

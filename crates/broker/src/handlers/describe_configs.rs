@@ -1,4 +1,4 @@
-//! DescribeConfigs: the settings of topics and of this broker, with where each value comes from (KIP-226, KIP-569).
+//! DescribeConfigs: the settings of topics, of groups and of this broker, with where each value comes from (KIP-226, KIP-569).
 //!
 //! A broker without a name stands for what all brokers were given while they ran. The levels of loggers are not settings here: a broker has
 //! none. A resource that is named twice is described once, so the
@@ -15,6 +15,7 @@ use wiber_protocol::{ErrorCode, Str};
 
 use super::*;
 use crate::broker_config::{self, Alterable, is_sensitive, sources_of_topic};
+use crate::group_config;
 use crate::topic_config::{KEYS, Key};
 
 /// The types of resources (`org.apache.kafka.common.config.ConfigResource.Type`).
@@ -35,6 +36,7 @@ mod source {
     pub(super) const DYNAMIC_DEFAULT_BROKER: i8 = 3;
     pub(super) const STATIC_BROKER: i8 = 4;
     pub(super) const DEFAULT: i8 = 5;
+    pub(super) const GROUP: i8 = 8;
 }
 
 /// Why a resource is not described.
@@ -112,6 +114,14 @@ fn describe(
             let names = names.into_iter().filter(|name| is_wanted(name));
             names.filter_map(|name| of_broker(shard, name)).collect()
         }
+        resource::GROUP if name.is_empty() => {
+            let message = "Group name must not be empty".to_owned();
+            return Err((ErrorCode::InvalidRequest, message));
+        }
+        resource::GROUP => {
+            let keys = group_config::KEYS.iter().filter(|key| is_wanted(key.name));
+            keys.map(|key| of_group(shard, name, key)).collect()
+        }
         resource::BROKER_LOGGER if name.is_empty() => {
             let message = "Broker id must not be empty".to_owned();
             return Err((ErrorCode::InvalidRequest, message));
@@ -184,6 +194,38 @@ fn of_topic(shard: &Shard, topic: &TopicState, key: &Key) -> DescribeConfigsReso
         config_source: source_of(&synonyms),
         value: Some(own.unwrap_or_else(default)),
         read_only: false,
+        is_sensitive: false,
+        synonyms,
+        config_type: key.kind.number(),
+        documentation: Some(Str::from_static(key.documentation)),
+    }
+}
+
+fn of_group(shard: &Shard, group: &str, key: &group_config::Key) -> DescribeConfigsResourceResult {
+    let own = shard.image.group_configs(group).get(key.name);
+    let mut synonyms: Vec<_> = own
+        .map(|value| DescribeConfigsSynonym {
+            name: Str::from_static(key.name),
+            value: Some(value.as_str().into()),
+            source: source::GROUP,
+        })
+        .into_iter()
+        .collect();
+    match key.default {
+        group_config::Default::Broker(name) => {
+            synonyms.append(&mut broker_synonyms(shard, name));
+        }
+        group_config::Default::Value(value) => synonyms.push(DescribeConfigsSynonym {
+            name: Str::from_static(key.name),
+            value: Some(Str::from_static(value)),
+            source: source::DEFAULT,
+        }),
+    }
+    DescribeConfigsResourceResult {
+        name: Str::from_static(key.name),
+        value: synonyms.first().and_then(|first| first.value.clone()),
+        read_only: false,
+        config_source: source_of(&synonyms),
         is_sensitive: false,
         synonyms,
         config_type: key.kind.number(),

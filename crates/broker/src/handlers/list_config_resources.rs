@@ -1,4 +1,4 @@
-//! ListConfigResources: what has settings (KIP-1142). Nothing here subscribes to clients' metrics, and no group has settings.
+//! ListConfigResources: what has settings (KIP-1142). Nothing here subscribes to clients' metrics.
 
 use wiber_protocol::messages::list_config_resources::{
     ConfigResource, ListConfigResourcesRequest, ListConfigResourcesResponse,
@@ -32,6 +32,11 @@ pub(super) fn begin(
             resource_type: kind,
         });
     };
+    if is_wanted(resource::GROUP) {
+        for group in shard.image.groups_with_configs() {
+            add(resource::GROUP, group.into());
+        }
+    }
     for kind in [resource::BROKER, resource::BROKER_LOGGER] {
         if is_wanted(kind) {
             add(kind, shard.node_id().0.to_string().into());

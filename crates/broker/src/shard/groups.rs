@@ -271,7 +271,8 @@ impl Shard {
             return;
         };
         let mut out = Output::default();
-        step(&mut hosted.coordinator, &Metadata(&self.image), &mut out);
+        let metadata = Metadata(&self.image, &self.options.groups);
+        step(&mut hosted.coordinator, &metadata, &mut out);
         let wake = hosted.coordinator.next_deadline();
         self.groups.set_wake(partition, wake);
         self.store_records(now, partition, &out.records);

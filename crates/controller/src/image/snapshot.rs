@@ -10,13 +10,18 @@ use crate::record::{
     read_config, read_listener,
 };
 
-/// The version of the bytes where no broker has settings, which releases without them read too.
+/// The version of the bytes where no broker and no group has settings, which releases without them read too.
 const VERSION_1: u8 = 1;
-/// The version where some have: the settings of brokers stand at the end.
+/// The version where some brokers have: their settings stand at the end.
 const VERSION_2: u8 = 2;
+/// The version where some groups have: their settings stand behind those of brokers.
+const VERSION_3: u8 = 3;
 
 /// The least bytes that a broker's settings take.
 const BROKER_CONFIGS_BYTES: usize = 5;
+
+/// The least bytes that a group's settings take.
+const GROUP_CONFIGS_BYTES: usize = 8;
 
 /// The least bytes that a broker takes.
 const BROKER_BYTES: usize = 49;
@@ -48,9 +53,13 @@ impl ClusterImage {
     #[must_use]
     pub fn to_snapshot(&self) -> Bytes {
         let mut out = BytesMut::new();
-        let version = match self.broker_configs.is_empty() {
-            true => VERSION_1,
-            false => VERSION_2,
+        let version = match (
+            self.broker_configs.is_empty(),
+            self.group_configs.is_empty(),
+        ) {
+            (true, true) => VERSION_1,
+            (false, true) => VERSION_2,
+            (_, false) => VERSION_3,
         };
         out.put_u8(version);
         out.put_u64_le(self.offset.0);
@@ -62,12 +71,22 @@ impl ClusterImage {
         put_list(&mut out, self.topics.values(), |out, topic| {
             put_topic(out, topic);
         });
-        if version == VERSION_2 {
+        if version >= VERSION_2 {
             put_list(
                 &mut out,
                 self.broker_configs.iter(),
                 |out, (id, configs)| {
                     put_option(out, *id, |out, id| out.put_i32_le(id.0));
+                    put_configs(out, configs.iter());
+                },
+            );
+        }
+        if version >= VERSION_3 {
+            put_list(
+                &mut out,
+                self.group_configs.iter(),
+                |out, (group, configs)| {
+                    put_string(out, group);
                     put_configs(out, configs.iter());
                 },
             );
@@ -82,7 +101,7 @@ impl ClusterImage {
     pub fn from_snapshot(bytes: Bytes) -> Result<ClusterImage, SnapshotError> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8()?;
-        if ![VERSION_1, VERSION_2].contains(&version) {
+        if !(VERSION_1..=VERSION_3).contains(&version) {
             return Err(SnapshotError::Version(version));
         }
         let mut image = ClusterImage {
@@ -97,13 +116,23 @@ impl ClusterImage {
         for topic in reader.list(TOPIC_BYTES, read_topic)? {
             image.insert_topic(topic)?;
         }
-        if version == VERSION_2 {
+        if version >= VERSION_2 {
             let settings = reader.list(BROKER_CONFIGS_BYTES, |reader| {
                 let id = reader.option(Reader::i32)?.map(BrokerId);
                 Ok((id, reader.list(CONFIG_BYTES, read_config)?))
             })?;
             for (id, configs) in settings {
                 image.set_broker_configs(id, configs.into_iter().collect());
+            }
+        }
+        if version >= VERSION_3 {
+            let settings = reader.list(GROUP_CONFIGS_BYTES, |reader| {
+                let group = reader.string()?;
+                Ok((group, reader.list(CONFIG_BYTES, read_config)?))
+            })?;
+            for (group, configs) in settings {
+                let configs = configs.into_iter().collect();
+                image.group_configs.insert(group, configs);
             }
         }
         reader.end()?;

@@ -522,22 +522,25 @@ fn settings_are_changed_on_what_the_changes_before_them_made() {
         };
         ConfigChange::Edit(BTreeMap::from([("list".to_owned(), edit)]))
     };
-    let alter = |node: &mut Node, id, change, validate_only| {
+    let alter = |node: &mut Node, id: &ConfigOwner, change, validate_only| {
         node.command(Command::AlterConfigs {
-            changes: vec![(id, change)],
+            changes: vec![(id.clone(), change)],
             validate_only,
         })
     };
-    let tried = alter(&mut node, id, append("x"), true);
-    let changes = ["b", "c"].map(|element| alter(&mut node, id, append(element), false));
-    let refused = alter(&mut node, id, append("d,e"), false);
+    let tried = alter(&mut node, &id, append("x"), true);
+    let changes = ["b", "c"].map(|element| alter(&mut node, &id, append(element), false));
+    let refused = alter(&mut node, &id, append("d,e"), false);
     assert_eq!(
         node.answer(changes[0]),
         None,
         "answered before it is durable"
     );
     node.sync();
-    let altered = |result| Some(Ok(CommandResult::ConfigsAltered(vec![(id, result)])));
+    let altered = |result| {
+        let owner = id.clone();
+        Some(Ok(CommandResult::ConfigsAltered(vec![(owner, result)])))
+    };
     for command in [tried, changes[0], changes[1]] {
         assert_eq!(node.answer(command).cloned(), altered(Ok(())));
     }
@@ -549,11 +552,16 @@ fn settings_are_changed_on_what_the_changes_before_them_made() {
         "k".to_owned(),
         "v".repeat(MAX_CONFIG_BYTES_PER_TOPIC),
     )]));
-    let large = alter(&mut node, id, large, false);
+    let large = alter(&mut node, &id, large, false);
     let gone_id = TopicId([9; 16]);
     let gone = ConfigOwner::Topic(gone_id);
-    let unknown = alter(&mut node, gone, append("b"), false);
-    let replace = alter(&mut node, id, ConfigChange::Replace(BTreeMap::new()), false);
+    let unknown = alter(&mut node, &gone, append("b"), false);
+    let replace = alter(
+        &mut node,
+        &id,
+        ConfigChange::Replace(BTreeMap::new()),
+        false,
+    );
     node.sync();
     let error = LimitError::ConfigBytes(MAX_CONFIG_BYTES_PER_TOPIC + 1);
     assert_eq!(node.answer(large).cloned(), altered(Err(error.into())));
@@ -567,20 +575,30 @@ fn settings_are_changed_on_what_the_changes_before_them_made() {
 }
 
 #[test]
-fn brokers_have_settings_that_survive_a_restart() {
+fn brokers_and_groups_have_settings_that_survive_a_restart() {
     let mut node = Node::new();
     let set = |value: &str| {
         let edit = ConfigEdit::Set(value.to_owned());
         ConfigChange::Edit(BTreeMap::from([("k".to_owned(), edit)]))
     };
-    let (one, all) = (ConfigOwner::Broker(BrokerId(1)), ConfigOwner::AllBrokers);
-    let changes = vec![(one, set("1")), (all, set("2")), (one, set("again"))];
+    let one = || ConfigOwner::Broker(BrokerId(1));
+    let (all, group) = (ConfigOwner::AllBrokers, ConfigOwner::Group("g".to_owned()));
+    let changes = vec![
+        (one(), set("1")),
+        (all.clone(), set("2")),
+        (one(), set("again")),
+        (group.clone(), set("3")),
+    ];
     let command = node.command(Command::AlterConfigs {
         changes,
         validate_only: false,
     });
     node.sync();
-    let results = vec![(one, Ok(())), (all, Ok(()))];
+    let results = vec![
+        (one(), Ok(())),
+        (all.clone(), Ok(())),
+        (group.clone(), Ok(())),
+    ];
     assert_eq!(
         node.answer(command).cloned(),
         Some(Ok(CommandResult::ConfigsAltered(results)))
@@ -600,9 +618,16 @@ fn brokers_have_settings_that_survive_a_restart() {
     let section = node.controller.checkpoint_section();
     let from_section = Recovered::new(Some(section), Vec::new()).unwrap();
     assert_eq!(has(from_section.image(), None), "2");
+    for image in [from_frames.image(), from_section.image(), &node.shard] {
+        assert_eq!(
+            image.group_configs("g").get("k").map(String::as_str),
+            Some("3")
+        );
+        assert_eq!(image.groups_with_configs().collect::<Vec<_>>(), ["g"]);
+    }
 
     let gone = ConfigChange::Replace(BTreeMap::new());
-    let changes = vec![(one, gone.clone()), (all, gone)];
+    let changes = vec![(one(), gone.clone()), (all, gone.clone()), (group, gone)];
     node.command(Command::AlterConfigs {
         changes,
         validate_only: false,
@@ -610,4 +635,5 @@ fn brokers_have_settings_that_survive_a_restart() {
     node.sync();
     assert!(node.shard.broker_configs(own).is_empty());
     assert!(node.shard.broker_configs(None).is_empty());
+    assert!(node.shard.group_configs("g").is_empty());
 }

@@ -53,6 +53,10 @@ fn records() -> Vec<MetadataRecord> {
             broker: None,
             configs: vec![("log.roll.ms".to_owned(), "9".to_owned())],
         },
+        MetadataRecord::GroupConfigs {
+            group: "group".to_owned(),
+            configs: vec![("consumer.session.timeout.ms".to_owned(), "5".to_owned())],
+        },
     ]
 }
 
@@ -136,13 +140,36 @@ fn a_snapshot_has_its_golden_bytes() {
 #[test]
 fn a_snapshot_with_settings_of_brokers_has_its_golden_bytes() {
     let mut image = ClusterImage::default();
-    let kept = records().split_off(7);
+    let mut kept = records().split_off(7);
+    kept.truncate(2);
     for (offset, record) in (1..).map(MetadataOffset).zip(&kept) {
         image.apply(offset, record);
     }
     let golden = include_str!("../golden/snapshot-v2.hex");
     assert_golden(golden, &[image.to_snapshot()]);
     assert_eq!(ClusterImage::from_snapshot(unhex(golden.trim())), Ok(image));
+}
+
+#[test]
+fn a_snapshot_with_settings_of_groups_has_its_golden_bytes() {
+    let mut image = ClusterImage::default();
+    let kept = records().split_off(7);
+    for (offset, record) in (1..).map(MetadataOffset).zip(&kept) {
+        image.apply(offset, record);
+    }
+    let golden = include_str!("../golden/snapshot-v3.hex");
+    assert_golden(golden, &[image.to_snapshot()]);
+    assert_eq!(
+        ClusterImage::from_snapshot(unhex(golden.trim())),
+        Ok(image.clone())
+    );
+    // A group without settings of its own leaves nothing behind.
+    let none = MetadataRecord::GroupConfigs {
+        group: "group".to_owned(),
+        configs: Vec::new(),
+    };
+    image.apply(MetadataOffset(9), &none);
+    assert_eq!(image.to_snapshot()[0], 2);
 }
 
 /// What recovery says to a log whose third entry is `data`.
@@ -195,10 +222,10 @@ fn frames_sections_and_snapshots_of_another_release_are_refused() {
     let refusal = Recovered::new(Some(section.into()), Vec::new()).unwrap_err();
     assert_eq!(refusal, RecoveredError::SectionVersion(2));
     let mut snapshot = ClusterImage::default().to_snapshot().to_vec();
-    snapshot[0] = 3;
+    snapshot[0] = 4;
     assert_eq!(
         ClusterImage::from_snapshot(snapshot.into()),
-        Err(SnapshotError::Version(3))
+        Err(SnapshotError::Version(4))
     );
 }
 
