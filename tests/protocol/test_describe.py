@@ -8,7 +8,7 @@ from broker_process import BrokerProcess
 from protocol.client import Client, Error
 from protocol.schema import NO_ID, versions
 
-TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
+TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS = 2, 4, 8, 16
 # A bit for each operation that Kafka has for a cluster, and for a topic; nobody is kept from anything.
 ON_CLUSTER, ON_TOPIC, NOT_ASKED = 8096, 3576, -(2**31)
 MISMATCHED_ENDPOINT_TYPE, UNSUPPORTED_ENDPOINT_TYPE = 114, 115
@@ -146,7 +146,7 @@ def test_resources(client: Client, topic: str) -> None:
     assert {kind for kind, _ in listed(TOPIC)} == {TOPIC}
     assert len(listed(TOPIC, BROKER, TOPIC)) == len(listed(TOPIC)) + 1
     assert listed(BROKER) == [(BROKER, node)]
-    assert listed(CLIENT_METRICS, GROUP) == []
+    assert listed(CLIENT_METRICS) == []
     found = client.ask("ListConfigResources", 0)
     assert (found.error_code, found.config_resources) == (Error.NONE, [])
 

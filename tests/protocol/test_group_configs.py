@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from protocol.client import Client, Error
+from broker_process import wait_until
+from protocol.client import DEADLINE_S, Client, Error
 from protocol.schema import versions
 
 GROUP = 32
@@ -61,12 +62,13 @@ def test_what_is_not_set_is_the_brokers(client: Client, group: str, version: int
 def test_a_setting_is_set_and_deleted(client: Client, group: str) -> None:
     """It is told and listed, until it is deleted."""
     assert alter(client, group, (SESSION, "50000", SET), (HEARTBEAT, "6000", SET)) == (Error.NONE, None)
+    wait_until(lambda: described(client, group)[HEARTBEAT][0] == "6000", DEADLINE_S, "the settings hold")
     synonyms = [(SESSION, "50000", OF_GROUP), ("group.consumer.session.timeout.ms", "45000", DEFAULT)]
     assert described(client, group)[SESSION] == ("50000", OF_GROUP, synonyms)
     assert group in listed(client)
     assert alter(client, group, (SESSION, None, DELETE), (HEARTBEAT, None, DELETE)) == (Error.NONE, None)
+    wait_until(lambda: group not in listed(client), DEADLINE_S, "the settings are gone")
     assert described(client, group)[SESSION][:2] == ("45000", DEFAULT)
-    assert group not in listed(client)
 
 
 @pytest.mark.parametrize("version", versions("AlterConfigs"))
@@ -77,7 +79,7 @@ def test_all_settings_are_replaced(client: Client, group: str, version: int) -> 
         resource = {"resource_type": GROUP, "resource_name": group, "configs": configs}
         answer = client.ask("AlterConfigs", version, resources=[resource], validate_only=False)
         assert answer.responses[0].error_code == Error.NONE
-        assert described(client, group)[SESSION][0] == value
+        wait_until(lambda value=value: described(client, group)[SESSION][0] == value, DEADLINE_S, f"it is {value}")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,9 @@ def test_all_settings_are_replaced(client: Client, group: str, version: int) -> 
         (SESSION, "1", APPEND, f"Can't APPEND to key {SESSION} because its type is not LIST."),
     ],
 )
-def test_settings_that_cannot_be(client: Client, group: str, name: str, value: str, operation: int, message: str) -> None:
+def test_settings_that_cannot_be(
+    client: Client, group: str, name: str, value: str, operation: int, message: str
+) -> None:
     """They are refused with Kafka's words."""
     code, told = alter(client, group, (name, value, operation))
     assert code == Error.INVALID_CONFIG
