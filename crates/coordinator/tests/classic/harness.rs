@@ -88,7 +88,10 @@ pub struct World {
     pub now: Now,
     /// All records since the beginning.
     pub log: Vec<Record>,
-    replies: BTreeMap<ReplyTo, Response>,
+    /// The replies, and how long the log was when they were given.
+    replies: BTreeMap<ReplyTo, (usize, Response)>,
+    /// How much of the log is durable for sure, as somebody had a reply that rests on it.
+    heard: usize,
     next: u64,
     starts: u64,
 }
@@ -110,11 +113,20 @@ impl World {
             },
             log: Vec::new(),
             replies: BTreeMap::new(),
+            heard: 0,
             next: 0,
             starts: 0,
         };
         world.restart();
         world
+    }
+
+    /// The process is lost: of what nobody has heard of yet so much is left in the log, in percent.
+    pub fn restart_with(&mut self, percent: usize) {
+        let unheard = self.log.len() - self.heard;
+        let lost = unheard - unheard * percent / 100;
+        self.log.truncate(self.log.len() - lost);
+        self.restart();
     }
 
     /// The process is lost: another coordinator replays what was written.
@@ -156,7 +168,9 @@ impl World {
 
     /// The reply to a request, if it came; once.
     pub fn reply(&mut self, to: ReplyTo) -> Option<Response> {
-        self.replies.remove(&to)
+        let (length, response) = self.replies.remove(&to)?;
+        self.heard = self.heard.max(length);
+        Some(response)
     }
 
     /// Lets time pass, and does what is due meanwhile when it is due.
@@ -194,7 +208,7 @@ impl World {
         self.coordinator.validate();
         self.log.extend(out.records);
         for (to, response) in out.replies {
-            let before = self.replies.insert(to, response);
+            let before = self.replies.insert(to, (self.log.len(), response));
             assert!(before.is_none(), "{to:?} is replied to once");
         }
     }

@@ -7,5 +7,6 @@ mod groups;
 mod harness;
 mod join;
 mod offsets;
+mod random;
 mod static_members;
 mod sync;
