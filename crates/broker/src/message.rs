@@ -171,8 +171,8 @@ pub enum Ask {
     },
     /// Forget what the request watches.
     Unwatch {
-        /// The partitions.
-        partitions: Vec<PartitionId>,
+        /// As in [`Ask::Watch`].
+        parts: Vec<(usize, PartitionId, Offset)>,
     },
     /// Look offsets up.
     Offsets {

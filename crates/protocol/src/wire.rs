@@ -25,11 +25,11 @@ pub trait Wire: Sized {
 }
 
 /// A type that a field can have and that can be null. What the trait itself provides is for structs: a byte precedes
-/// them, 1 or, for null, −1.
+/// them, 1 or, for null, −1; Kafka writes 0 for it in a tagged field.
 pub trait Nullable: Wire {
     /// Reads a value or null.
     fn read_nullable(reader: &mut Reader, field: &'static str) -> Option<Self> {
-        let present = i8::read(reader, field) >= 0;
+        let present = i8::read(reader, field) > 0;
         present.then(|| Self::read(reader, field))
     }
 

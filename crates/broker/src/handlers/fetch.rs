@@ -235,10 +235,14 @@ pub(super) fn expired(
 
 /// Nobody waits for the answer any more.
 pub(super) fn abandon(shard: &mut Shard, request: RequestId, work: &Fetch, fx: &mut Vec<Effect>) {
-    let watched = |part: &Part| part.partition.filter(|_| part.watched);
-    let partitions: Vec<_> = work.parts.iter().filter_map(watched).collect();
-    let ask = |partitions| Ask::Unwatch { partitions };
-    ask_owners(shard, request, partitions, |partition| *partition, ask, fx);
+    // A partition's answer stays as it was when the watch began, until the watch ends.
+    let watched = |(i, part): (usize, &Part)| {
+        let partition = part.partition.filter(|_| part.watched)?;
+        Some((i, partition, part.answer.high_watermark))
+    };
+    let parts = work.parts.iter().enumerate().filter_map(watched).collect();
+    let ask = |parts| Ask::Unwatch { parts };
+    ask_owners(shard, request, parts, |part| part.1, ask, fx);
 }
 
 fn finish(shard: &mut Shard, request: RequestId, work: Fetch, fx: &mut Vec<Effect>) {

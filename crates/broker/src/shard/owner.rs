@@ -36,7 +36,8 @@ pub(super) struct Owner {
     lookups: BTreeMap<u64, LookupUnderWay>,
     next_group: u64,
     reads: BTreeMap<ReadId, ReadFor>,
-    watchers: BTreeMap<PartitionId, Vec<Watcher>>,
+    /// Who waits for more, by what they have seen: those that there is more for stand first, however many wait.
+    watchers: BTreeMap<PartitionId, BTreeSet<Watcher>>,
     /// Failures to read that the log names already: who asks for what cannot be read asks again and again.
     told: BTreeSet<(PartitionId, String)>,
 }
@@ -82,12 +83,12 @@ enum ReadFor {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Watcher {
+    beyond: Offset,
     to: Address,
     request: RequestId,
     part: usize,
-    beyond: Offset,
 }
 
 impl Shard {
@@ -107,7 +108,7 @@ impl Shard {
                 budget_bytes,
             } => self.fetch(from, request, parts, budget_bytes, fx),
             Ask::Watch { parts } => self.watch(from, request, parts, fx),
-            Ask::Unwatch { partitions } => self.unwatch(from, request, &partitions),
+            Ask::Unwatch { parts } => self.unwatch(from, request, &parts),
             Ask::Offsets { parts } => {
                 for (part, partition, current_epoch, spec) in parts {
                     self.look_up(from, request, part, partition, current_epoch, spec, fx);
@@ -467,24 +468,34 @@ impl Shard {
                 self.answer(from, request, Answer::Moved(part), fx);
             } else {
                 let watcher = Watcher {
+                    beyond,
                     to: from,
                     request,
                     part,
-                    beyond,
                 };
                 self.owner
                     .watchers
                     .entry(partition)
                     .or_default()
-                    .push(watcher);
+                    .insert(watcher);
             }
         }
     }
 
-    fn unwatch(&mut self, from: Address, request: RequestId, partitions: &[PartitionId]) {
-        for partition in partitions {
+    fn unwatch(
+        &mut self,
+        from: Address,
+        request: RequestId,
+        parts: &[(usize, PartitionId, Offset)],
+    ) {
+        for (part, partition, beyond) in parts {
             if let Some(watchers) = self.owner.watchers.get_mut(partition) {
-                watchers.retain(|w| w.to != from || w.request != request);
+                watchers.remove(&Watcher {
+                    beyond: *beyond,
+                    to: from,
+                    request,
+                    part: *part,
+                });
                 if watchers.is_empty() {
                     self.owner.watchers.remove(partition);
                 }
@@ -501,7 +512,11 @@ impl Shard {
             .store
             .log(partition)
             .map_or(Offset(i64::MAX), PartitionLog::visible_end);
-        let woken: Vec<_> = watchers.extract_if(.., |w| w.beyond < end).collect();
+        let mut woken = Vec::new();
+        while let Some(watcher) = watchers.first().filter(|first| first.beyond < end) {
+            woken.push(*watcher);
+            watchers.pop_first();
+        }
         if watchers.is_empty() {
             self.owner.watchers.remove(&partition);
         }
