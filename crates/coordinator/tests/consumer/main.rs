@@ -7,6 +7,8 @@
     reason = "what is not as it should be fails the test"
 )]
 
+mod classic;
+mod convert;
 mod epochs;
 mod harness;
 mod join;
