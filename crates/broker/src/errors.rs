@@ -85,6 +85,7 @@ pub(crate) fn of_group(error: &GroupError) -> ErrorCode {
         GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
         GroupError::UnknownTopicOrPartition => ErrorCode::UnknownTopicOrPartition,
         GroupError::UnknownTopicId => ErrorCode::UnknownTopicId,
+        GroupError::RecordTooLarge => ErrorCode::UnknownServerError,
         GroupError::OffsetMetadataTooLarge => ErrorCode::OffsetMetadataTooLarge,
         GroupError::FencedMemberEpoch(_) => ErrorCode::FencedMemberEpoch,
         GroupError::StaleMemberEpoch(_) => ErrorCode::StaleMemberEpoch,

@@ -14,7 +14,7 @@ pub(crate) use member::Member;
 use crate::coordinator::ReplyTo;
 use crate::error::GroupError;
 use crate::groups::{Group, Groups};
-use crate::record::ClassicGroupRecord;
+use crate::record::{ClassicGroupRecord, RECORD_BYTES_MAX};
 use crate::request::{HeartbeatRequest, JoinRequest, LeaveRequest, SyncRequest};
 use crate::response::{ClassicDescription, LeftMember, Response};
 use crate::step::Step;
@@ -25,10 +25,12 @@ impl Groups {
         let bounds = step.config.min_session_timeout_ms..=step.config.max_session_timeout_ms;
         let error = if request.group.is_empty() {
             Some(GroupError::InvalidGroupId)
-        } else if bounds.contains(&request.session_timeout_ms) {
-            None
-        } else {
+        } else if !bounds.contains(&request.session_timeout_ms) {
             Some(GroupError::InvalidSessionTimeout)
+        } else if request.stored_bytes() > RECORD_BYTES_MAX {
+            Some(GroupError::RecordTooLarge)
+        } else {
+            None
         };
         if let Some(error) = error {
             step.reply(to, group::refused(request.member_id, error));
@@ -73,7 +75,7 @@ impl Groups {
             return;
         }
         match self.groups.get_mut(&request.group) {
-            Some(Group::Classic(group)) => group.sync(step, to, request),
+            Some(Group::Classic(group)) => group.sync(step, &self.protocol, to, request),
             Some(Group::Consumer(group)) if !group.is_empty() => {
                 self.consumer_classic_sync(step, to, request);
             }

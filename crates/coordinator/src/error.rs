@@ -39,6 +39,8 @@ pub enum GroupError {
     UnknownTopicOrPartition,
     #[error("the topic id does not exist")]
     UnknownTopicId,
+    #[error("what is to be stored is larger than a record may be")]
+    RecordTooLarge,
     #[error("the metadata of the commit are larger than offset.metadata.max.bytes")]
     OffsetMetadataTooLarge,
     #[error("{0}")]

@@ -102,6 +102,7 @@ impl Groups {
         for id in ids {
             self.ensure_simple(&id);
         }
+        self.forget_lost_topics(step);
         self.classic_loaded(step);
         self.consumer_loaded(step);
     }

@@ -13,12 +13,6 @@
 //!
 //! Wire formats are not known here: the broker translates requests, responses and records.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the halves of the crate are filled in by and by; goes with the last of them"
-)]
-
 mod classic;
 mod cluster;
 mod config;

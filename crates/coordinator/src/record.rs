@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use wiber_model::{LeaderEpoch, Offset, TimestampMs, TopicId};
 
+/// The most bytes that a client may have stored in one record: so much fits into a batch, whatever else the record has.
+pub(crate) const RECORD_BYTES_MAX: usize = wiber_model::limit::MAX_BATCH_BYTES / 2;
+
 /// Partitions by topic, in order.
 pub type TopicPartitions = BTreeMap<TopicId, Vec<i32>>;
 

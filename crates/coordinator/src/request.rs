@@ -96,6 +96,14 @@ pub struct JoinRequest {
     pub caller: Caller,
 }
 
+impl JoinRequest {
+    /// How much of it is stored.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        let protocols = self.protocols.iter();
+        protocols.map(|(name, data)| name.len() + data.len()).sum()
+    }
+}
+
 /// SyncGroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncRequest {
@@ -244,4 +252,13 @@ pub struct ConsumerHeartbeatRequest {
     pub version: i16,
     /// Who.
     pub caller: Caller,
+}
+
+impl ConsumerHeartbeatRequest {
+    /// How much of it is stored.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        let topics = self.topics.iter().flatten();
+        let regex = self.regex.as_ref().map_or(0, String::len);
+        topics.map(String::len).sum::<usize>() + regex
+    }
 }

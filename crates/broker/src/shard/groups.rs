@@ -28,6 +28,8 @@ use crate::message::{Answer, RequestId};
 const LOAD_BYTES: usize = 1024 * 1024;
 /// A compressed batch of the offsets topic may unfold to so many bytes. Wiber writes them plain; a topic's settings may have others made.
 const BATCH_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// What is stored in a step goes into batches of this size, or larger if one record is. No record comes near `MAX_BATCH_BYTES`.
+const BATCH_TARGET_BYTES: usize = 1024 * 1024;
 /// While the disk takes no records, time-outs wait for so long before they are looked at again.
 const FULL_DISK_PAUSE_MS: i64 = 100;
 
@@ -293,28 +295,35 @@ impl Shard {
         }
     }
 
-    /// Appends records to the partition, as one batch.
+    /// Appends records to the partition, as one batch if they are not too many.
     fn store_records(&mut self, now: Now, partition: PartitionId, records: &[Record]) {
-        if records.is_empty() {
-            return;
-        }
         let mut batch = BatchBuilder::new(now.wall);
         for record in records {
-            match groups::encode(record) {
-                Ok((key, value)) => batch.push(now.wall, Some(&key), value.as_deref(), &[]),
-                Err(error) => {
-                    // The request's own strings came in the same encoding, so there is none that does not fit.
-                    unreachable!("a group's record cannot be written: {error}: {record:?}")
-                }
+            let (key, value) = groups::encode(record).unwrap_or_else(|error| {
+                // The request's own strings came in the same encoding, so there is none that does not fit.
+                unreachable!("a group's record cannot be written: {error}: {record:?}")
+            });
+            let filled = batch.payload().len();
+            let bytes = key.len() + value.as_ref().map_or(0, |value| value.len());
+            if filled > 0 && filled + bytes > BATCH_TARGET_BYTES {
+                let full = std::mem::replace(&mut batch, BatchBuilder::new(now.wall));
+                self.store_batch(now, partition, full.build());
             }
+            batch.push(now.wall, Some(&key), value.as_deref(), &[]);
         }
+        if !records.is_empty() {
+            self.store_batch(now, partition, batch.build());
+        }
+    }
+
+    fn store_batch(&mut self, now: Now, partition: PartitionId, batch: Batch) {
         let epoch = self
             .image
             .partition(partition)
             .map_or(LeaderEpoch::NONE, |p| p.leader_epoch);
         let placed = self
             .store
-            .append(now, partition, batch.build(), epoch, &mut self.storage);
+            .append(now, partition, batch, epoch, &mut self.storage);
         match placed {
             Ok(placement) => {
                 if let Some(hosted) = self.groups.hosted.get_mut(&partition) {

@@ -14,7 +14,7 @@ use super::member::{Member, each_once};
 use crate::cluster::ConsumerProtocol;
 use crate::coordinator::ReplyTo;
 use crate::error::GroupError;
-use crate::record::{ClassicGroupRecord, ClassicMemberRecord, Record};
+use crate::record::{ClassicGroupRecord, ClassicMemberRecord, RECORD_BYTES_MAX, Record};
 use crate::request::{Caller, JoinRequest};
 use crate::response::{ClassicDescription, Joined, JoinedMember, Response};
 use crate::step::Step;
@@ -179,6 +179,15 @@ impl ClassicGroup {
                 members: members.collect(),
             }),
         }
+    }
+
+    /// Whether the group as it is can be stored.
+    pub(super) fn fits_a_record(&self) -> bool {
+        let members = self.members.values().map(|member| {
+            let metadata = member.metadata(self.protocol.as_deref()).len();
+            metadata + member.assignment.len() + member.names_bytes()
+        });
+        members.sum::<usize>() <= RECORD_BYTES_MAX
     }
 
     /// Where the group stands.

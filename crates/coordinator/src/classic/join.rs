@@ -178,7 +178,7 @@ impl ClassicGroup {
         self.extend_session(step, id);
         self.update(step, to, request, id);
         match self.state {
-            State::Stable if self.select_protocol() == self.protocol => {
+            State::Stable if self.select_protocol() == self.protocol && self.fits_a_record() => {
                 self.keep_static(step, reader, request, leader_before, id);
             }
             // The leader may be assigning to the former id right now.

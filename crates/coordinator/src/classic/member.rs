@@ -67,6 +67,15 @@ impl Member {
             .map_or_else(Bytes::new, |(_, metadata)| metadata.clone())
     }
 
+    /// What a record has of it besides its metadata and its assignment, about.
+    pub(super) fn names_bytes(&self) -> usize {
+        /// Lengths and time-outs.
+        const NUMBERS_BYTES: usize = 32;
+        let instance = self.instance_id.as_ref().map_or(0, String::len);
+        let caller = self.caller.client_id.len() + self.caller.host.len();
+        self.id.len() + instance + caller + NUMBERS_BYTES
+    }
+
     /// Ends its wait for SyncGroup with an error, if it waits.
     pub(super) fn fail_sync(&mut self, step: &mut Step<'_>, error: GroupError) {
         if let Some(to) = self.sync.take() {

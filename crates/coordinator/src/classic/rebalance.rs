@@ -36,7 +36,7 @@ impl ClassicGroup {
         reason: &str,
     ) {
         if self.state == State::CompletingRebalance {
-            self.reset_assignment(step);
+            self.reset_assignment(step, &GroupError::RebalanceInProgress);
         }
         self.pending_syncs.clear();
         step.timers.cancel(self.sync_timer());
@@ -175,8 +175,8 @@ impl ClassicGroup {
         step.set_timer(self.sync_timer(), i64::from(self.rebalance_timeout_ms()));
     }
 
-    /// Takes the assignments back; those who wait for theirs are to join again.
-    fn reset_assignment(&mut self, step: &mut Step<'_>) {
+    /// Takes the assignments back; those who wait for theirs learn why.
+    pub(super) fn reset_assignment(&mut self, step: &mut Step<'_>, error: &GroupError) {
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
             let Some(member) = self.members.get_mut(&id) else {
@@ -184,7 +184,7 @@ impl ClassicGroup {
             };
             member.assignment = bytes::Bytes::new();
             if member.sync.is_some() {
-                member.fail_sync(step, GroupError::RebalanceInProgress);
+                member.fail_sync(step, error.clone());
                 self.extend_session(step, &id);
             }
         }

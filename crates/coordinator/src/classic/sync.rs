@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tracing::info;
 
 use super::group::{ClassicGroup, State};
+use crate::cluster::ConsumerProtocol;
 use crate::coordinator::ReplyTo;
 use crate::error::GroupError;
 use crate::request::SyncRequest;
@@ -12,7 +13,13 @@ use crate::step::Step;
 
 impl ClassicGroup {
     /// A member wants its assignment, or brings everybody's.
-    pub(super) fn sync(&mut self, step: &mut Step<'_>, to: ReplyTo, request: SyncRequest) {
+    pub(super) fn sync(
+        &mut self,
+        step: &mut Step<'_>,
+        reader: &ConsumerProtocol,
+        to: ReplyTo,
+        request: SyncRequest,
+    ) {
         if let Err(error) = self.check_sync(&request) {
             step.reply(to, Response::Sync(Err(error)));
             return;
@@ -31,7 +38,7 @@ impl ClassicGroup {
                 }
                 self.has_synced(step, id);
                 if self.leader.as_ref() == Some(id) {
-                    self.assign(step, request.assignments);
+                    self.assign(step, reader, request.assignments);
                 }
             }
             State::Stable => {
@@ -66,7 +73,12 @@ impl ClassicGroup {
     }
 
     /// Stores what the leader assigned, and answers those who wait for it. Who was left out has nothing.
-    fn assign(&mut self, step: &mut Step<'_>, assignments: Vec<(String, Bytes)>) {
+    fn assign(
+        &mut self,
+        step: &mut Step<'_>,
+        reader: &ConsumerProtocol,
+        assignments: Vec<(String, Bytes)>,
+    ) {
         for member in self.members.values_mut() {
             member.assignment = Bytes::new();
         }
@@ -74,6 +86,11 @@ impl ClassicGroup {
             if let Some(member) = self.members.get_mut(&id) {
                 member.assignment = assignment;
             }
+        }
+        if !self.fits_a_record() {
+            self.reset_assignment(step, &GroupError::RecordTooLarge);
+            self.prepare_rebalance(step, reader, "the assignments are too large to be stored");
+            return;
         }
         self.enter(step, State::Stable);
         info!(

@@ -11,7 +11,7 @@ use super::member::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_FOR_A_WHILE_EPOCH, Member};
 use super::{ConsumerGroup, ConsumerTimer, pattern, reconcile};
 use crate::error::GroupError;
 use crate::groups::{Group, Groups};
-use crate::record::{AssignedPartitions, Record, TopicPartitions};
+use crate::record::{AssignedPartitions, RECORD_BYTES_MAX, Record, TopicPartitions};
 use crate::request::ConsumerHeartbeatRequest;
 use crate::response::ConsumerHeartbeat;
 use crate::step::Step;
@@ -292,6 +292,9 @@ fn check_request(
     assignors: &[String],
 ) -> Result<(), GroupError> {
     let invalid = |message: &str| Err(GroupError::InvalidRequest(message.to_owned()));
+    if request.stored_bytes() > RECORD_BYTES_MAX {
+        return Err(GroupError::RecordTooLarge);
+    }
     let is_blank = |text: &str| text.trim().is_empty();
     let epoch = request.member_epoch;
     let needs_id = request.version >= MEMBER_ID_FROM_CLIENT || epoch > 0 || epoch == LEAVE_EPOCH;

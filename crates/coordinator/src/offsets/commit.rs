@@ -6,7 +6,7 @@ use crate::classic::{ClassicGroup, State};
 use crate::consumer::ConsumerGroup;
 use crate::error::GroupError;
 use crate::groups::{Group, Groups, not_found};
-use crate::record::{OffsetRecord, Record};
+use crate::record::{OffsetRecord, RECORD_BYTES_MAX, Record};
 use crate::request::{CommitOffset, CommitRequest};
 use crate::step::Step;
 
@@ -110,13 +110,16 @@ fn may_commit_consumer(
 /// Whether the metadata of a commit are larger than allowed. Kafka counts Java's characters, units of UTF-16.
 fn is_too_large(step: &Step<'_>, offset: &CommitOffset) -> bool {
     let max = usize::try_from(step.config.offset_metadata_max_bytes).unwrap_or(0);
-    offset.metadata.len() > max && offset.metadata.encode_utf16().count() > max
+    let bytes = offset.metadata.len();
+    bytes > RECORD_BYTES_MAX || bytes > max && offset.metadata.encode_utf16().count() > max
 }
 
 /// The id of the topic that is committed for, also where the request has only its name.
 fn topic_id(step: &Step<'_>, offset: &CommitOffset) -> TopicId {
-    if offset.topic_id == TopicId::default() {
-        step.cluster.topic_id(&offset.topic).unwrap_or_default()
+    if offset.topic_id == TopicId::ZERO {
+        step.cluster
+            .topic_id(&offset.topic)
+            .unwrap_or(TopicId::ZERO)
     } else {
         offset.topic_id
     }

@@ -1,5 +1,7 @@
 //! OffsetDelete, DeleteGroups, and the end of topics.
 
+use wiber_model::TopicId;
+
 use crate::classic::State;
 use crate::error::GroupError;
 use crate::groups::{Group, Groups, not_found};
@@ -68,6 +70,24 @@ impl Groups {
         }
         self.remove_group(step, id);
         Ok(())
+    }
+
+    /// Drops what was committed for topics that went while nobody was here to hear of it, or that came anew since.
+    pub(crate) fn forget_lost_topics(&mut self, step: &mut Step<'_>) {
+        let mut gone = Vec::new();
+        for (group, topics) in self.offsets.iter() {
+            for (topic, partitions) in topics {
+                let id = step.cluster.topic_id(topic);
+                let lost = partitions.iter().filter(|(_, committed)| {
+                    let known = committed.topic_id != TopicId::ZERO;
+                    id.is_none() || known && id != Some(committed.topic_id)
+                });
+                gone.extend(lost.map(|(partition, _)| tombstone(group, topic.clone(), *partition)));
+            }
+        }
+        for record in gone {
+            self.emit(step, record);
+        }
     }
 
     /// Topics are gone, and with them what was committed for them.

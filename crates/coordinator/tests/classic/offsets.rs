@@ -368,6 +368,30 @@ fn offsets_go_with_their_topics() {
 }
 
 #[test]
+fn offsets_of_topics_that_went_unheard_go_when_they_are_loaded() {
+    let mut world = World::new();
+    let mut request = commit_of("", -1, 0, 1);
+    for (topic, topic_id) in [("gone", TopicId([9; 16])), ("topic2", TopicId([9; 16]))] {
+        request.offsets.push(CommitOffset {
+            topic: topic.to_owned(),
+            topic_id,
+            ..request.offsets[0].clone()
+        });
+    }
+    assert!(world.commit(request).is_ok());
+    let before = world.log.len();
+    world.restart();
+    assert_eq!(world.written_since(before).len(), 2);
+    assert_eq!(world.committed("topic1", 0), Some(Offset(1)));
+    assert_eq!(world.committed("gone", 0), None);
+    assert_eq!(
+        world.committed("topic2", 0),
+        None,
+        "another topic has its name"
+    );
+}
+
+#[test]
 fn a_stale_member_cannot_commit_after_others_took_over() {
     let mut world = World::new();
     let (members, generation) = world.stable(2);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use wiber_coordinator::{
-    GroupError, HeartbeatRequest, LeaveRequest, Record, Request, Response, SyncRequest,
+    GroupError, HeartbeatRequest, JoinRequest, LeaveRequest, Record, Request, Response, SyncRequest,
 };
 
 use crate::harness::{REBALANCE_MS, SESSION_MS, World, new_client, old_client, sync_of, with_id};
@@ -345,4 +345,26 @@ fn a_group_goes_on_after_a_restart() {
         world.heartbeat(&members[1], generation),
         Err(GroupError::UnknownMemberId)
     );
+}
+
+#[test]
+fn assignments_that_no_record_can_hold_are_refused() {
+    const TOO_LARGE_BYTES: usize = 9 * 1024 * 1024;
+    let mut world = World::new();
+    let [leader, follower] = completing(&mut world);
+    let waits = world.sync(sync_of(&follower, 1, &[]));
+    let before = world.log.len();
+    let to = world.sync(SyncRequest {
+        assignments: vec![(follower.clone(), Bytes::from(vec![0; TOO_LARGE_BYTES]))],
+        ..sync_of(&leader, 1, &[])
+    });
+    assert_eq!(world.synced(to), Err(GroupError::RecordTooLarge));
+    assert_eq!(world.synced(waits), Err(GroupError::RecordTooLarge));
+    assert_eq!(world.state(), "PreparingRebalance");
+    assert!(world.written_since(before).is_empty());
+    let to = world.join(JoinRequest {
+        protocols: vec![("range".to_owned(), Bytes::from(vec![0; TOO_LARGE_BYTES]))],
+        ..old_client()
+    });
+    assert_eq!(world.refused(to).1, GroupError::RecordTooLarge);
 }
