@@ -69,10 +69,21 @@ impl Connect {
 
 /// Runs a command to its end.
 pub fn run(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let result = match runtime {
+    run_on(tokio::runtime::Builder::new_current_thread(), command)
+}
+
+/// Runs a command to its end. What it does in the background goes on while it writes to somebody who does not read.
+pub fn run_with_background(command: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1);
+    run_on(builder, command)
+}
+
+fn run_on(
+    mut builder: tokio::runtime::Builder,
+    command: impl Future<Output = Result<(), Failure>>,
+) -> ExitCode {
+    let result = match builder.enable_all().build() {
         Ok(runtime) => {
             let result = runtime.block_on(command);
             // A thread may still wait for a line of standard input.

@@ -1,5 +1,6 @@
 //! `wiber consume`: records of a topic, from where the user says, as they come or to the end.
 
+mod group;
 mod show;
 mod start;
 
@@ -32,7 +33,8 @@ const OUTPUT_BYTES: usize = 64 << 10;
 
 /// Shows the records of a topic.
 ///
-/// Without a place to start from it shows what comes from now on. It follows the topic until Ctrl-C, or ends with --exit.
+/// Without a place to start from it shows what comes from now on. It follows the topic until Ctrl-C, or ends with --exit. With --group it shares
+/// the topic with the other members of a group, goes on where the group left off, and commits what it has shown.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -41,7 +43,9 @@ Examples:
   wiber consume chat --from-beginning --exit      # all that there is
   wiber consume chat --since 10m --show key,timestamp
   wiber consume chat --partition 0 --offset 100 --max-messages 1
-  wiber consume chat --from-beginning --exit --format json | jq .value")]
+  wiber consume chat --from-beginning --exit --format json | jq .value
+  wiber consume chat --group billing              # what the group has not seen yet; start it twice, and each gets its share
+  wiber consume chat --group billing --exit       # no more than there is now")]
 pub struct Arguments {
     /// The topic.
     topic: String,
@@ -63,6 +67,8 @@ pub struct Arguments {
     #[arg(short, long, value_name = "WHAT,..", value_delimiter = ',')]
     show: Vec<Column>,
     #[command(flatten)]
+    member: group::Member,
+    #[command(flatten)]
     connect: Connect,
 }
 
@@ -73,7 +79,7 @@ struct From {
     /// Starts with the last N records of the topic, over all its partitions.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = number::within(1, start::HISTORY_MAX))]
     history: Option<u32>,
-    /// Starts with the first record that there is.
+    /// Starts with the first record that there is; with --group only where the group has committed nothing.
     #[arg(long)]
     from_beginning: bool,
     /// Starts at this offset in each partition; a negative number counts from the end.
@@ -96,7 +102,11 @@ enum Column {
 
 /// Runs the command.
 pub fn run(arguments: Arguments) -> ExitCode {
-    connect::run(consume(arguments))
+    if arguments.member.group.is_some() {
+        connect::run_with_background(group::consume(arguments))
+    } else {
+        connect::run(consume(arguments))
+    }
 }
 
 async fn consume(arguments: Arguments) -> Result<(), Failure> {
@@ -106,11 +116,7 @@ async fn consume(arguments: Arguments) -> Result<(), Failure> {
             "--exit without a place to start from shows nothing: add --from-beginning, --history, --offset or --since".to_owned(),
         ));
     }
-    if arguments.format == Format::Json && !arguments.show.is_empty() {
-        return Err(Failure::Usage(
-            "--show is for --format text: JSON has all there is of a record".to_owned(),
-        ));
-    }
+    check_show(&arguments)?;
     output::open()?;
     let cluster = arguments.connect.cluster().await?;
     let topic = cluster
@@ -135,6 +141,15 @@ async fn consume(arguments: Arguments) -> Result<(), Failure> {
         _ = interrupts.recv() => Ok(()),
         Ok(()) = reader_gone() => Err(Failure::ReaderGone),
     }
+}
+
+fn check_show(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.format == Format::Json && !arguments.show.is_empty() {
+        return Err(Failure::Usage(
+            "--show is for --format text: JSON has all there is of a record".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 fn chosen(topic: &Topic, wanted: &[i32]) -> Result<Vec<i32>, Failure> {
@@ -165,14 +180,7 @@ async fn read(
         }
         _ => 0,
     };
-    let mut printer = Printer {
-        out: BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock()),
-        show: Show::new(&arguments.topic, arguments.format, &arguments.show),
-        shown: 0,
-        left: arguments.max_messages.unwrap_or(u64::MAX),
-        // On a terminal the records themselves show how far it is.
-        progress: Progress::new(arguments.exit && !io::stdout().is_terminal()),
-    };
+    let mut printer = Printer::new(arguments);
     let positions = match start {
         Start::History(count) => {
             let records = start::history(&cluster, &arguments.topic, &ends, count, within).await?;
@@ -219,8 +227,22 @@ struct Printer<W: Write> {
     progress: Progress,
 }
 
+impl Printer<BufWriter<io::StdoutLock<'static>>> {
+    fn new(arguments: &Arguments) -> Self {
+        Printer {
+            out: BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock()),
+            show: Show::new(&arguments.topic, arguments.format, &arguments.show),
+            shown: 0,
+            left: arguments.max_messages.unwrap_or(u64::MAX),
+            // On a terminal the records themselves show how far it is.
+            progress: Progress::new(arguments.exit && !io::stdout().is_terminal()),
+        }
+    }
+}
+
 impl<W: Write> Printer<W> {
-    fn print(&mut self, records: &[ReceivedRecord]) -> io::Result<()> {
+    /// Prints records, as many as are still wanted: how many.
+    fn print(&mut self, records: &[ReceivedRecord]) -> io::Result<usize> {
         let count = usize::try_from(self.left)
             .unwrap_or(usize::MAX)
             .min(records.len());
@@ -231,7 +253,7 @@ impl<W: Write> Printer<W> {
         self.shown += count as u64;
         let shown = self.shown;
         self.progress.show(|| counted(shown, "record"));
-        Ok(())
+        Ok(count)
     }
 }
 

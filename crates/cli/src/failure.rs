@@ -61,6 +61,32 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// A failure about a group, which the broker's own words often do not name.
+    pub fn of_group(group: &str, error: &ClientError) -> Failure {
+        Failure::Failed(match error.code() {
+            Some(ErrorCode::GroupIdNotFound) => format!(
+                "there is no group '{group}'; `wiber group list` shows those that there are"
+            ),
+            Some(ErrorCode::InvalidGroupId) => format!("'{group}' cannot be a group's name"),
+            Some(ErrorCode::CoordinatorNotAvailable) => {
+                format!("group {group}: no broker coordinates it now ({error})")
+            }
+            Some(ErrorCode::InconsistentGroupProtocol) => format!(
+                "group {group}: its members share partitions in a way that this client does not know, or share something else ({error}); `wiber group describe {group}` shows it"
+            ),
+            Some(ErrorCode::FencedInstanceId) => format!(
+                "group {group}: another member has come with the same instance id, and this one is out ({error})"
+            ),
+            Some(ErrorCode::GroupMaxSizeReached) => {
+                format!("group {group} takes no more members ({error})")
+            }
+            Some(_) => format!("group {group}: {error}"),
+            None => return error.clone().into(),
+        })
+    }
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Failure {
         Failure::Failed(match &error {

@@ -11,8 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use wiber_client::{ClientError, GroupDescription};
-use wiber_protocol::ErrorCode;
+use wiber_client::GroupDescription;
 
 use crate::connect::{self, Connect};
 use crate::failure::{Failure, say};
@@ -116,23 +115,6 @@ fn told(text: &str) -> Option<&str> {
 fn is_one_of(text: &str, list: &[String]) -> bool {
     let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
     list.is_empty() || list.iter().any(|it| plain(it) == plain(text))
-}
-
-/// A failure about a group, which the broker's own words often do not name.
-fn failed(group: &str, error: &ClientError) -> Failure {
-    match error.code() {
-        Some(ErrorCode::GroupIdNotFound) => Failure::Failed(format!(
-            "there is no group '{group}'; `wiber group list` shows those that there are"
-        )),
-        Some(ErrorCode::InvalidGroupId) => {
-            Failure::Failed(format!("'{group}' cannot be a group's name"))
-        }
-        Some(ErrorCode::CoordinatorNotAvailable) => Failure::Failed(format!(
-            "group {group}: no broker coordinates it now ({error})"
-        )),
-        Some(_) => Failure::Failed(format!("group {group}: {error}")),
-        None => error.clone().into(),
-    }
 }
 
 /// Why a group cannot be `done` something to, if it has members: who they are.

@@ -154,12 +154,7 @@ impl Cluster {
     /// # Errors
     /// If the metadata do not know it, or it cannot be reached where they say that it is.
     pub async fn broker(&self, id: i32) -> Result<Arc<Connection>, ClientError> {
-        let address = self
-            .state()
-            .brokers
-            .get(&id)
-            .cloned()
-            .ok_or(ClientError::UnknownBroker(id))?;
+        let address = self.address(id)?;
         self.connection(&address)
             .await
             .map_err(|reason| ClientError::BrokerUnreachable {
@@ -167,6 +162,30 @@ impl Cluster {
                 address,
                 reason,
             })
+    }
+
+    /// A connection to a broker that nobody else uses: requests that it answers late hold nothing else up.
+    ///
+    /// # Errors
+    /// As [`Cluster::broker`].
+    pub(crate) async fn own_connection(
+        &self,
+        id: i32,
+        answer_within: Duration,
+    ) -> Result<Connection, ClientError> {
+        let address = self.address(id)?;
+        Connection::open(&address, self.options.connect_within, answer_within)
+            .await
+            .map_err(|reason| ClientError::BrokerUnreachable {
+                id,
+                address,
+                reason,
+            })
+    }
+
+    fn address(&self, id: i32) -> Result<String, ClientError> {
+        let known = self.state().brokers.get(&id).cloned();
+        known.ok_or(ClientError::UnknownBroker(id))
     }
 
     /// Asks the controller, or whichever broker the metadata name as the one to ask. Where the controller has moved, the new one is asked.

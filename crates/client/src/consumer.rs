@@ -109,6 +109,8 @@ struct Position {
 #[derive(Debug)]
 struct Fetched {
     broker: i32,
+    /// From where each partition was asked for.
+    asked: BTreeMap<i32, i64>,
     outcome: Result<FetchResponse, ClientError>,
 }
 
@@ -143,10 +145,15 @@ impl Consumer {
         self.positions.insert(partition, position);
     }
 
-    /// Reads a partition no more.
+    /// Reads a partition no more, and hands out nothing more of it.
     pub fn remove(&mut self, partition: i32) {
         self.positions.remove(&partition);
         self.troubled.remove(&partition);
+        self.ready.retain(|event| match event {
+            ConsumerEvent::Records { partition: of, .. }
+            | ConsumerEvent::Skipped { partition: of, .. } => *of != partition,
+            ConsumerEvent::Trouble(_) | ConsumerEvent::Resumed => true,
+        });
     }
 
     /// Whether something was read already and not handed out.
@@ -237,6 +244,8 @@ impl Consumer {
                 ..Default::default()
             };
             let cluster = self.cluster.clone();
+            let asked = request.topics.iter().flat_map(|it| &it.partitions);
+            let asked = asked.map(|it| (it.partition, it.fetch_offset)).collect();
             self.busy.insert(broker);
             self.fetches.spawn(async move {
                 let outcome = async {
@@ -247,6 +256,7 @@ impl Consumer {
                 };
                 Fetched {
                     broker,
+                    asked,
                     outcome: outcome.await,
                 }
             });
@@ -263,7 +273,12 @@ impl Consumer {
         let was_troubled = !self.troubled.is_empty();
         let before = self.ready.len();
         for partition in answer.responses.into_iter().flat_map(|it| it.partitions) {
-            self.take_partition(partition).await?;
+            let index = partition.partition_index;
+            let position = self.positions.get(&index).map(|it| it.offset);
+            // One that was taken away and has come back meanwhile is read from another place.
+            if position == fetched.asked.get(&index).copied() {
+                self.take_partition(partition).await?;
+            }
         }
         if was_troubled && self.troubled.is_empty() {
             self.ready.insert(before, ConsumerEvent::Resumed);

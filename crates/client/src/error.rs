@@ -204,6 +204,7 @@ fn is_passing(code: ErrorCode) -> bool {
             | ErrorCode::NotEnoughReplicasAfterAppend
             | ErrorCode::NotController
             | ErrorCode::NotCoordinator
+            | ErrorCode::UnstableOffsetCommit
             | ErrorCode::KafkaStorageError
             | ErrorCode::FencedLeaderEpoch
             | ErrorCode::UnknownLeaderEpoch

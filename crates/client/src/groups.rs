@@ -209,7 +209,25 @@ impl Cluster {
         groups: &[Str],
         within: Duration,
     ) -> OfGroups<BTreeMap<TopicPartition, Committed>> {
-        self.ask_coordinators(groups, within, fetch_offsets).await
+        let ask = async |_: i32, connection: Arc<Connection>, groups: Vec<Str>| {
+            fetch_offsets(&connection, groups, false).await
+        };
+        self.ask_coordinators(groups, within, ask).await
+    }
+
+    /// What a group has committed, for somebody who goes on from there: waits for transactions that are about to change it (KIP-447).
+    ///
+    /// # Errors
+    /// What is said of the group.
+    pub async fn stable_offsets(
+        &self,
+        group: &Str,
+        within: Duration,
+    ) -> Result<BTreeMap<TopicPartition, Committed>, ClientError> {
+        let ask = async |_: i32, connection: Arc<Connection>, groups: Vec<Str>| {
+            fetch_offsets(&connection, groups, true).await
+        };
+        self.ask_coordinator(group, within, ask).await
     }
 
     /// Commits offsets for a group without members, and makes the group if it is not there.
@@ -529,9 +547,9 @@ fn is_known(outcome: &Result<GroupDescription, ClientError>) -> bool {
 }
 
 async fn fetch_offsets(
-    _coordinator: i32,
-    connection: Arc<Connection>,
+    connection: &Connection,
     groups: Vec<Str>,
+    require_stable: bool,
 ) -> Result<OfGroups<BTreeMap<TopicPartition, Committed>>, ClientError> {
     let groups = groups.into_iter().map(|group_id| OffsetFetchRequestGroup {
         group_id,
@@ -541,6 +559,7 @@ async fn fetch_offsets(
     });
     let request = OffsetFetchRequest {
         groups: groups.collect(),
+        require_stable,
         ..Default::default()
     };
     let answer = connection.call_within(&request, FETCH_MANY).await?;

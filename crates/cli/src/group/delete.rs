@@ -7,8 +7,8 @@ use serde_json::json;
 use wiber_client::{ClientError, Cluster, TopicPartition};
 use wiber_protocol::{ErrorCode, Str};
 
+use super::occupied;
 use super::partitions::Partitions;
-use super::{failed, occupied};
 use crate::confirm::confirm;
 use crate::connect::Connect;
 use crate::failure::{Failure, after_printing, say};
@@ -174,7 +174,7 @@ async fn why_not(cluster: &Cluster, group: &Str, error: &ClientError, within: Du
             "group {group} is not empty, and nothing was deleted"
         ));
     }
-    failed(group, error)
+    Failure::of_group(group, error)
 }
 
 fn of_partition(group: &Str, at: &TopicPartition, error: &ClientError) -> Failure {

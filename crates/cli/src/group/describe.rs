@@ -5,7 +5,6 @@ use wiber_client::groups::GROUPS_IN_REQUEST;
 use wiber_client::{Cluster, TopicPartition};
 use wiber_protocol::Str;
 
-use super::failed;
 use super::snapshot::{Snapshot, Snapshots, by_topic, host, type_name};
 use crate::connect::Connect;
 use crate::failure::{Failure, after_printing, say};
@@ -93,7 +92,7 @@ async fn chosen(
 /// Says what could not be found out.
 fn problems(snapshots: &Snapshots) -> Option<Failure> {
     for (group, error) in &snapshots.failed {
-        match failed(group, error) {
+        match Failure::of_group(group, error) {
             Failure::Failed(reason) => say(&reason),
             other => return Some(other),
         }

@@ -19,9 +19,9 @@ use wiber_client::{
 };
 use wiber_protocol::{ErrorCode, Str};
 
+use super::occupied;
 use super::partitions::{self, Partitions};
 use super::snapshot::{is_gone, offsets_of};
-use super::{failed, occupied};
 use crate::connect::Connect;
 use crate::failure::{Failure, after_printing, say};
 use crate::moment::{moment, past};
@@ -184,9 +184,9 @@ impl Reset<'_> {
                 }
                 None
             }
-            Err(error) => return Err(failed(name, &error)),
+            Err(error) => return Err(Failure::of_group(name, &error)),
         };
-        let committed = committed.map_err(|error| failed(name, &error))?;
+        let committed = committed.map_err(|error| Failure::of_group(name, &error))?;
         let mut moves = self.moves(name, &committed).await?;
         if arguments.export {
             let group = self.several.then_some(name.as_str());
@@ -267,7 +267,7 @@ impl Reset<'_> {
             ) => Failure::Failed(format!(
                 "group {group} has just got members, and nothing was moved: stop them first; `wiber group describe {group} --members` shows them"
             )),
-            _ => failed(group, &error),
+            _ => Failure::of_group(group, &error),
         })
     }
 }
