@@ -55,6 +55,16 @@ def _sized(data: bytes | None) -> bytes:
 
 def batch(
     *values: bytes | None,
+    step_ms: int = 0,
+    headers: Sequence[tuple[bytes, bytes | None]] = (),
+    **fields: int,
+) -> bytes:
+    """An uncompressed batch of records with these values, each `step_ms` later than the one before; fields as of `keyed`."""
+    return keyed(*((None, value) for value in values), step_ms=step_ms, headers=headers, **fields)
+
+
+def keyed(
+    *pairs: tuple[bytes | None, bytes | None],
     timestamp: int = 1_000_000,
     step_ms: int = 0,
     attributes: int = 0,
@@ -63,16 +73,16 @@ def batch(
     base_sequence: int = -1,
     headers: Sequence[tuple[bytes, bytes | None]] = (),
 ) -> bytes:
-    """An uncompressed batch of records with these values, each `step_ms` later than the one before."""
+    """An uncompressed batch of records with these keys and values, each `step_ms` later than the one before."""
     tail = _signed(len(headers)) + b"".join(_sized(name) + _sized(value) for name, value in headers)
     records = b""
-    for number, value in enumerate(values):
-        record = b"\0" + _signed(number * step_ms) + _signed(number) + _sized(None) + _sized(value) + tail
+    for number, (key, value) in enumerate(pairs):
+        record = b"\0" + _signed(number * step_ms) + _signed(number) + _sized(key) + _sized(value) + tail
         records += _signed(len(record)) + record
-    last = len(values) - 1
+    last = len(pairs) - 1
     times = (timestamp, timestamp + last * step_ms)
     producer = (producer_id, producer_epoch, base_sequence)
-    checked = struct.pack(">hiqqqhii", attributes, last, *times, *producer, len(values)) + records
+    checked = struct.pack(">hiqqqhii", attributes, last, *times, *producer, len(pairs)) + records
     rest = struct.pack(">ibI", -1, 2, crc32c(checked)) + checked
     return struct.pack(">qi", 0, len(rest)) + rest
 

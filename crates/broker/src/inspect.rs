@@ -10,7 +10,7 @@ use wiber_controller::{ClusterImage, Recovered};
 use wiber_model::{Batch, BatchError, Lsn, Offset, PartitionId};
 use wiber_storage::checkpoint::CheckpointError;
 use wiber_storage::frame::FrameKind;
-use wiber_storage::log::{INDEX_ENTRY_BYTES, IndexEntry, LogState, Segment};
+use wiber_storage::log::{Gap, INDEX_ENTRY_BYTES, IndexEntry, Item, LogState, Segment};
 use wiber_storage::store::ShardSection;
 use wiber_storage::wal::{Damage, GroupHeader, Scan};
 use wiber_storage::{
@@ -73,6 +73,13 @@ pub enum Found<'a> {
         position: u64,
         /// Itself.
         batch: &'a Batch,
+    },
+    /// Batches were removed from the segment before, by compaction.
+    Gap {
+        /// The byte position of their mark.
+        position: u64,
+        /// Their offsets.
+        gap: Gap,
     },
     /// Something is wrong.
     Problem(&'a Problem),
@@ -319,7 +326,7 @@ impl Inspection<'_> {
             if section.participant == Participant::CONTROLLER {
                 continue;
             }
-            match ShardSection::decode(section.bytes.clone()) {
+            match ShardSection::decode(section.bytes.clone(), checkpoint.form) {
                 Ok(decoded) => {
                     for state in decoded.logs {
                         self.log(checkpoint, &state, since);
@@ -439,33 +446,39 @@ impl Inspection<'_> {
             let nothing_more = piece.len() < wanted || position + wanted as u64 == segment.bytes;
             let begin = position;
             loop {
-                let batch = match Batch::split_from(&mut piece) {
-                    Ok(batch) => batch,
+                let item = match Item::split_from(&mut piece) {
+                    Ok(item) => item,
                     Err(BatchError::Truncated { needed, .. }) => {
                         len = PIECE_BYTES.max(needed);
                         break;
                     }
                     Err(error) => return Err((file, position, error.to_string())),
                 };
-                batch
-                    .check_crc()
-                    .map_err(|error| (file, position, error.to_string()))?;
-                if batch.base_offset() < next {
-                    let what = format!(
-                        "a batch of offset {} follows offset {next}",
-                        batch.base_offset()
-                    );
+                if let Item::Batch(batch) = &item {
+                    batch
+                        .check_crc()
+                        .map_err(|error| (file, position, error.to_string()))?;
+                }
+                if item.base_offset() != next {
+                    let offset = item.base_offset();
+                    let what = format!("offset {offset} is where offset {next} should be");
                     return Err((file, position, what));
                 }
-                (self.tell)(Found::Batch {
-                    position,
-                    batch: &batch,
-                });
-                starts.insert(position, batch.base_offset());
-                next = batch.next_offset();
-                position += batch.size_bytes() as u64;
-                self.summary.batches += 1;
-                self.summary.bytes_read += batch.size_bytes() as u64;
+                next = item.next_offset();
+                let at = position;
+                position += item.size_bytes() as u64;
+                self.summary.bytes_read += item.size_bytes() as u64;
+                match item {
+                    Item::Batch(batch) => {
+                        starts.insert(at, batch.base_offset());
+                        self.summary.batches += 1;
+                        (self.tell)(Found::Batch {
+                            position: at,
+                            batch: &batch,
+                        });
+                    }
+                    Item::Gap(gap) => (self.tell)(Found::Gap { position: at, gap }),
+                }
             }
             if position == begin && nothing_more {
                 let what = format!(

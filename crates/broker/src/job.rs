@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use wiber_model::{Batch, Offset, TimestampMs};
+use wiber_storage::clean::{CleanDone, CleanJob};
 use wiber_storage::validate::{Allowance, Checked, Refusal, Rules, find_by_timestamp};
 
 /// A function and its arguments.
@@ -23,6 +24,8 @@ pub enum Job {
         /// The first offset of interest.
         from: Offset,
     },
+    /// A step of a log's compaction.
+    Clean(Box<CleanJob>),
 }
 
 /// What a [`Job`] came to.
@@ -32,6 +35,8 @@ pub enum JobOutput {
     Validated(Vec<Result<Checked, Refusal>>),
     /// Of [`Job::FindTimestamp`]: offset and timestamp of the record, none if there is none or the batch cannot be read.
     Timestamp(Option<(Offset, TimestampMs)>),
+    /// Of [`Job::Clean`].
+    Cleaned(Box<CleanDone>),
 }
 
 impl Job {
@@ -49,6 +54,7 @@ impl Job {
                 timestamp,
                 from,
             } => JobOutput::Timestamp(find_by_timestamp(&batch, timestamp, from).ok().flatten()),
+            Job::Clean(job) => JobOutput::Cleaned(Box::new(job.run())),
         }
     }
 }

@@ -199,9 +199,11 @@ fn shards(
             logs,
             doomed.take().unwrap_or_default(),
         );
+        let mut options = options.clone();
+        options.cleaner.hash_key = (rng.next_u64(), rng.next_u64());
         shards.push(Shard::new(
             number as u16,
-            options.clone(),
+            options,
             identity.cluster_id.clone(),
             controller.image().clone(),
             store,

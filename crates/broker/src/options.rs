@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wiber_controller::ClusterImage;
 use wiber_coordinator::GroupConfig;
 use wiber_model::BrokerId;
-use wiber_storage::store::StoreOptions;
+use wiber_storage::store::{CleanerOptions, StoreOptions};
 use wiber_storage::wal::WalOptions;
 
 use crate::broker_config::{AdmissionLimits, DEFAULT_DESCRIBED_PARTITIONS_MAX, NodeOptions};
@@ -52,6 +52,8 @@ pub struct BrokerOptions {
     pub producer_id_expiration_ms: i64,
     /// `max.incremental.fetch.session.cache.slots`, per shard.
     pub fetch_sessions_max: usize,
+    /// `log.cleaner.*`, of all shards together.
+    pub cleaner: CleanerOptions,
     /// The WAL's sizes.
     pub wal: WalOptions,
     /// The sizes of each shard's store.
@@ -78,6 +80,10 @@ impl BrokerOptions {
         self.topic_defaults = broker.topic_defaults;
         self.groups = broker.groups;
         self.producer_id_expiration_ms = broker.producer_id_expiration_ms;
+        self.cleaner = CleanerOptions {
+            hash_key: self.cleaner.hash_key,
+            ..broker.cleaner
+        };
         network.admission
     }
 
@@ -110,6 +116,7 @@ impl Default for BrokerOptions {
             retention_check_interval_ms: 300_000,
             producer_id_expiration_ms: 86_400_000,
             fetch_sessions_max: 1000,
+            cleaner: CleanerOptions::default(),
             wal: WalOptions::default(),
             store: StoreOptions::default(),
         }

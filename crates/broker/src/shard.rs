@@ -99,6 +99,8 @@ pub struct Shard {
 enum JobFor {
     Front(RequestId),
     Owner(u64),
+    /// The compaction of a log.
+    Cleaner(PartitionId),
 }
 
 /// How far the end of the broker has come.
@@ -126,10 +128,11 @@ impl Shard {
         options: BrokerOptions,
         cluster_id: String,
         image: ClusterImage,
-        store: Store,
+        mut store: Store,
         seed: u64,
         now: Now,
     ) -> Shard {
+        store.configure_cleaner(options.cleaner.share_of(options.shards));
         let configs = image
             .topics()
             .map(|topic| {
@@ -561,6 +564,7 @@ impl Shard {
             Message::Quiesce => {
                 self.stopping = Stopping::Quiescing;
                 self.sweep.next = Monotonic::NEVER;
+                self.store.stop_cleaning();
                 // Answers that were held back to slow producers down.
                 self.acknowledge(fx);
                 self.end_groups(fx);
@@ -577,7 +581,9 @@ impl Shard {
             Message::BeginCheckpoint { checkpoint } => {
                 self.store.begin_checkpoint(checkpoint, &mut self.storage);
             }
-            Message::Checkpointed { checkpoint } => self.store.checkpointed(checkpoint),
+            Message::Checkpointed { checkpoint } => {
+                self.store.checkpointed(checkpoint, &mut self.storage);
+            }
             Message::CheckpointFailed { .. } => self.store.abandon_checkpoint(),
             Message::Space { accepting } => {
                 self.store
@@ -737,6 +743,8 @@ impl Shard {
     fn reconfigure(&mut self, fx: &mut Vec<Effect>) {
         let before = self.options.topic_defaults.clone();
         let admission = self.options.alter(&self.image);
+        let cleaner = self.options.cleaner.share_of(self.options.shards);
+        self.store.configure_cleaner(cleaner);
         if self.options.topic_defaults != before {
             let topics: Vec<_> = self.image.topics().map(|topic| topic.id).collect();
             for topic in topics {
@@ -781,6 +789,11 @@ impl Shard {
         match self.jobs.remove(&token) {
             Some(JobFor::Front(request)) => handlers::job_done(self, now, request, output, fx),
             Some(JobFor::Owner(lookup)) => self.lookup_done(lookup, output, fx),
+            Some(JobFor::Cleaner(partition)) => {
+                if let JobOutput::Cleaned(done) = output {
+                    self.store.cleaned(now, partition, *done, &mut self.storage);
+                }
+            }
             None => {}
         }
     }
@@ -803,6 +816,9 @@ impl Shard {
         }
         if self.sweep.next <= now.monotonic {
             self.sweep_some(now);
+        }
+        if self.store.next_cleaning() <= now.monotonic {
+            self.store.clean(now, &mut self.storage);
         }
     }
 
@@ -858,7 +874,8 @@ impl Shard {
         let wake = first
             .min(self.store_wake)
             .min(self.sweep.next)
-            .min(self.groups.wake());
+            .min(self.groups.wake())
+            .min(self.store.next_cleaning());
         if wake != self.wake {
             self.wake = wake;
             fx.push(Effect::WakeAt(wake));
@@ -894,6 +911,10 @@ impl Shard {
             StoreEffect::Advanced(partition) => self.advanced(partition, fx),
             StoreEffect::Read { id, result } => self.read_done(now, id, result, fx),
             StoreEffect::WakeAt(at) => self.store_wake = at,
+            StoreEffect::Clean { partition, job } => {
+                self.emit_job(JobFor::Cleaner(partition), Job::Clean(job), fx);
+            }
+            StoreEffect::CleanEnded { partition, end } => self.tell_cleaned(partition, &end),
             StoreEffect::Fatal(reason) => fx.push(Effect::Fatal(reason)),
         }
     }

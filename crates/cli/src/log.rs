@@ -174,6 +174,10 @@ fn text(found: &Found<'_>) -> String {
             segment.max_timestamp.0
         ),
         Found::Batch { position, batch } => format!("    byte {position}: {batch:?}"),
+        Found::Gap { position, gap } => format!(
+            "    byte {position}: compacted away, offsets {} to before {}",
+            gap.from, gap.to
+        ),
         Found::Problem(problem) => format!(
             "PROBLEM {} at byte {}: {}",
             problem.file, problem.position, problem.what
@@ -216,6 +220,7 @@ fn as_json(found: &Found<'_>) -> Value {
             "found": "log", "topic": topic, "topic_id": state.id.topic.to_string(), "partition": state.id.partition,
             "start": state.start.0, "end": state.end.0, "leader_epoch": state.epochs.latest().0,
             "segments": state.segments.len(), "producers": state.producers.len(), "damage": state.damage,
+            "compacted_to": state.cleaned_end.0,
             "holes": state.holes.entries().iter().map(|(from, to)| [from.0, to.0]).collect::<Vec<_>>(),
         }),
         Found::Segment(segment) => json!({
@@ -228,6 +233,9 @@ fn as_json(found: &Found<'_>) -> Value {
             "leader_epoch": batch.leader_epoch().0, "records": batch.record_count(), "bytes": batch.size_bytes(),
             "producer_id": batch.producer_id().0, "producer_epoch": batch.producer_epoch().0,
             "base_sequence": batch.base_sequence().0, "max_timestamp_ms": batch.max_timestamp().0,
+        }),
+        Found::Gap { position, gap } => json!({
+            "found": "gap", "byte": position, "from": gap.from.0, "to": gap.to.0,
         }),
         Found::Problem(problem) => json!({
             "found": "problem", "file": problem.file, "byte": problem.position, "what": problem.what,

@@ -8,6 +8,7 @@
 
 mod builder;
 mod record;
+mod retained;
 
 use std::fmt;
 
@@ -16,7 +17,8 @@ use bytes::Bytes;
 use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 pub use builder::BatchBuilder;
-pub use record::{Header, RecordView, Records, put_varint, put_varlong};
+pub use record::{Header, RecordView, Records, put_restamped, put_varint, put_varlong};
+pub use retained::Retained;
 
 /// Bytes before the declared length counts: base offset and length.
 pub const LOG_OVERHEAD_BYTES: usize = 12;
@@ -41,6 +43,7 @@ const COUNT_AT: usize = 57;
 const TIMESTAMP_TYPE_BIT: i16 = 0x08;
 const TRANSACTIONAL_BIT: i16 = 0x10;
 const CONTROL_BIT: i16 = 0x20;
+const DELETE_HORIZON_BIT: i16 = 0x40;
 const COMPRESSION_BITS: i16 = 0x07;
 
 /// How the records of a batch are compressed.

@@ -20,10 +20,14 @@ pub enum Mutant {
     NoNewEpochOnRestart,
     /// A checkpoint's section holds the state of when it was written, not of its cut.
     CheckpointStateOfAnotherLsn,
+    /// Compaction takes the newest record of a key for an older one.
+    CompactionDropsNewestValue,
+    /// Compaction deletes the segments that it replaced while the newest checkpoint lists them still.
+    CompactionDeletesBeforeCheckpoint,
 }
 
 /// All mutants.
-pub const ALL: [Mutant; 7] = [
+pub const ALL: [Mutant; 9] = [
     Mutant::AcknowledgeBeforeSync,
     Mutant::SkipDirectorySync,
     Mutant::FreeWalBeforeSegmentSync,
@@ -31,6 +35,8 @@ pub const ALL: [Mutant; 7] = [
     Mutant::AnswerDuplicateAtOnce,
     Mutant::NoNewEpochOnRestart,
     Mutant::CheckpointStateOfAnotherLsn,
+    Mutant::CompactionDropsNewestValue,
+    Mutant::CompactionDeletesBeforeCheckpoint,
 ];
 
 #[cfg(feature = "mutants")]

@@ -8,10 +8,11 @@ use wiber_model::batch::crc32c;
 
 use crate::frame::Participant;
 use crate::identity::DirectoryId;
+use crate::log::StateForm;
 use crate::{Disk, DiskError, DiskOp, FileId};
 
-/// The version of the file that this binary writes, and the only one that it reads.
-pub const CHECKPOINT_VERSION: u16 = 1;
+/// The version of the file that this binary writes. It reads the ones before, too.
+pub const CHECKPOINT_VERSION: u16 = 2;
 
 /// The largest checkpoint file that is read, in bytes.
 pub const CHECKPOINT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -52,6 +53,8 @@ pub struct Section {
 /// A checkpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Checkpoint {
+    /// The form of the logs in it, which its version says.
+    pub form: StateForm,
     /// The directory that it belongs to.
     pub directory: DirectoryId,
     /// Counts the checkpoints of a directory, from 1.
@@ -67,7 +70,7 @@ pub struct Checkpoint {
 pub enum CheckpointError {
     /// It has a format that this binary does not read.
     #[error(
-        "checkpoint: it has format {0}, and this binary reads format {CHECKPOINT_VERSION} only; start it with the release \
+        "checkpoint: it has format {0}, and this binary reads formats up to {CHECKPOINT_VERSION}; start it with the release \
          that wrote it"
     )]
     Version(u16),
@@ -95,7 +98,10 @@ impl Checkpoint {
     pub fn encode(&self) -> Vec<Bytes> {
         let mut header = BytesMut::with_capacity(HEADER_BYTES + CRC_BYTES);
         header.put_slice(&MAGIC);
-        header.put_u16_le(CHECKPOINT_VERSION);
+        header.put_u16_le(match self.form {
+            StateForm::V1 => 1,
+            StateForm::V2 => CHECKPOINT_VERSION,
+        });
         header.put_u16_le(self.sections.len() as u16);
         header.put_slice(&self.directory.0);
         header.put_u64_le(self.id);
@@ -131,9 +137,11 @@ impl Checkpoint {
         }
         header.advance(MAGIC.len());
         let version = header.get_u16_le();
-        if version != CHECKPOINT_VERSION {
-            return Err(CheckpointError::Version(version));
-        }
+        let form = match version {
+            1 => StateForm::V1,
+            CHECKPOINT_VERSION => StateForm::V2,
+            _ => return Err(CheckpointError::Version(version)),
+        };
         let section_count = header.get_u16_le();
         let mut directory = [0; 16];
         header.copy_to_slice(&mut directory);
@@ -155,6 +163,7 @@ impl Checkpoint {
             return Err(CheckpointError::Corrupt("it does not end as it should"));
         }
         Ok(Checkpoint {
+            form,
             directory: DirectoryId(directory),
             id,
             position,
@@ -241,6 +250,7 @@ mod tests {
 
     fn sample() -> Checkpoint {
         Checkpoint {
+            form: StateForm::V2,
             directory: DirectoryId([3; 16]),
             id: 7,
             position: Position {
@@ -276,7 +286,11 @@ mod tests {
             sections: Vec::new(),
             ..sample()
         };
-        for checkpoint in [sample(), none] {
+        let older = Checkpoint {
+            form: StateForm::V1,
+            ..sample()
+        };
+        for checkpoint in [sample(), none, older] {
             let decoded = Checkpoint::decode(file(&checkpoint).into());
             assert_eq!(decoded, Ok(checkpoint));
         }

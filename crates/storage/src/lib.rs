@@ -9,9 +9,11 @@
 //! - A frame is durable before anything that depends on it is answered (S2).
 //! - Nothing in the WAL is freed before a durable checkpoint covers it, and a checkpoint is written only after the segments
 //!   that it lists were synced (S2).
-//! - A segment is deleted only once it is durable that its records are gone: the log start moved, or the topic was deleted.
+//! - A segment is deleted only once it is durable that nobody needs it: the log start moved, its topic was deleted, or a checkpoint
+//!   lists the compacted one that took its place.
 
 pub mod checkpoint;
+pub mod clean;
 pub mod frame;
 pub mod identity;
 pub mod io;

@@ -8,8 +8,10 @@
 //! - The tail's clean part (written to segments) is in front.
 //! - While a checkpoint waits for this log, no segment is dropped from the list.
 
+mod compaction;
 mod epochs;
 mod holes;
+mod item;
 mod producers;
 mod segment;
 mod state;
@@ -23,11 +25,13 @@ use wiber_model::{Batch, LeaderEpoch, Offset, PartitionId, ProducerEpoch, Sequen
 
 use crate::io::{DiskOp, FileId, SegmentId};
 
+pub use compaction::{Cleanable, Round};
 pub use epochs::{EpochEnd, Epochs};
 pub use holes::{Hole, Holes};
+pub use item::{GAP_BYTES, Gap, Item};
 pub use producers::{BatchEntry, ProducerEntry, Producers, REMEMBERED_BATCHES, SequenceCheck};
 pub use segment::{BatchPlace, INDEX_ENTRY_BYTES, IndexEntry, Segment};
-pub use state::{LogState, StateError};
+pub use state::{LogState, StateError, StateForm};
 pub use tail::Tail;
 
 /// The most bytes that one run writes to a segment.
@@ -181,6 +185,11 @@ pub struct PartitionLog {
     cut: Option<LogState>,
     hints: VecDeque<(Offset, SegmentId, u64)>,
     damage: Option<String>,
+    /// All below is compacted.
+    cleaned_end: Offset,
+    /// Where the log ended when a checkpoint captured it last, and when one did that is durable.
+    captured_end: Offset,
+    checkpointed_end: Offset,
     /// The checkpoint encoding, while nothing has changed since it was made.
     encoded: Option<Bytes>,
     changed_since_cut: bool,
@@ -206,6 +215,9 @@ impl PartitionLog {
             cut: None,
             hints: VecDeque::new(),
             damage: None,
+            cleaned_end: Offset::ZERO,
+            captured_end: Offset::ZERO,
+            checkpointed_end: Offset::ZERO,
             encoded: None,
             changed_since_cut: false,
         }
@@ -624,6 +636,7 @@ impl PartitionLog {
             return None;
         }
         let mut cut = self.cut.take()?;
+        self.captured_end = cut.end;
         cut.segments.clone_from(&self.segments);
         cut.index_tail.clone_from(&self.index_tail);
         Some(cut)
@@ -663,6 +676,7 @@ impl PartitionLog {
             index_tail: self.index_tail.clone(),
             holes: self.holes.clone(),
             damage: self.damage.clone(),
+            cleaned_end: self.cleaned_end,
         }
     }
 
@@ -679,6 +693,9 @@ impl PartitionLog {
             index_tail: state.index_tail,
             holes: state.holes,
             damage: state.damage,
+            cleaned_end: state.cleaned_end,
+            captured_end: state.end,
+            checkpointed_end: state.end,
             ..PartitionLog::new(state.id, config)
         }
     }

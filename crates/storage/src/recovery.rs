@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wiber_model::{Lsn, PartitionId, TimestampMs};
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::{Checkpoint, CheckpointError, Section};
 use crate::frame::{Frame, FrameKind, Participant};
 use crate::identity::Identity;
 use crate::io::{Disk, DiskError, DiskOp, FileId, SegmentId};
@@ -217,14 +217,13 @@ impl Rebuild {
     ) -> Result<Rebuild, RecoveryError> {
         let mut logs: BTreeMap<PartitionId, Rebuilt> = BTreeMap::new();
         let mut doomed = Vec::new();
-        for section in checkpoint
-            .iter()
-            .flat_map(|checkpoint| &checkpoint.sections)
-        {
-            if section.participant == Participant::CONTROLLER {
-                continue;
-            }
-            let decoded = ShardSection::decode(section.bytes.clone())?;
+        let sections = checkpoint.iter().flat_map(|checkpoint| {
+            let of_shards = |s: &&Section| s.participant != Participant::CONTROLLER;
+            let sections = checkpoint.sections.iter().filter(of_shards);
+            sections.map(|section| (checkpoint.form, section))
+        });
+        for (form, section) in sections {
+            let decoded = ShardSection::decode(section.bytes.clone(), form)?;
             doomed.extend(decoded.doomed);
             for state in decoded.logs {
                 if let Some(config) = configs.get(&state.id) {

@@ -7,11 +7,12 @@
 //! Invariants:
 //! - A frame is handed to the WAL in the step in which its batch got its offset, in that order.
 //! - A checkpoint's section is sent after all that it lists was synced, contents first, then directories.
-//! - A segment's files are deleted only after the frame that moved the log start beyond it is durable, so that recovery never looks
-//!   for them.
+//! - A segment's files are deleted only after the frame that moved the log start beyond it is durable, or a checkpoint is that lists
+//!   the compacted one in its place, so that recovery never looks for them.
 //! - Nothing is done per partition per step: work follows what was appended, written or asked for.
 
 mod checkpoint;
+mod clean;
 mod read;
 mod section;
 
@@ -22,13 +23,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wiber_model::{Batch, LeaderEpoch, Monotonic, Now, Offset, PartitionId, TimestampMs};
 
+use crate::clean::CleanJob;
 use crate::frame::{EpochStart, Frame};
 use crate::io::{DiskError, DiskOp, DiskResult, FileId, OpToken, SegmentId};
 use crate::log::{AppendError, Appended, LogConfig, PartitionLog, Tail};
 
 use checkpoint::CheckpointRun;
+use clean::Cleaner;
 use read::{IndexCache, PendingRead};
 
+pub use clean::{CleanEnd, CleanerOptions};
 pub use read::{Read, ReadError, ReadId, ReadOutput, Want};
 pub use section::ShardSection;
 
@@ -98,8 +102,22 @@ pub enum StoreEffect {
         /// The checkpoint.
         checkpoint: u64,
     },
-    /// Asks the WAL to try again to get space.
+    /// Asks the WAL for a checkpoint, and to try again to get space.
     RequestCheckpoint,
+    /// Has a worker do a step of a compaction; [`Store::cleaned`] takes what it comes to.
+    Clean {
+        /// Whose log.
+        partition: PartitionId,
+        /// The step.
+        job: Box<CleanJob>,
+    },
+    /// A compaction ended.
+    CleanEnded {
+        /// Whose log.
+        partition: PartitionId,
+        /// How.
+        end: CleanEnd,
+    },
     /// The visible end of a partition moved.
     Advanced(PartitionId),
     /// A read ended.
@@ -159,6 +177,7 @@ enum Purpose {
     CheckpointSync(u64),
     CheckpointDirectories(u64),
     Delete(Vec<FileId>),
+    Clean(PartitionId),
 }
 
 /// A shard's logs.
@@ -186,6 +205,7 @@ pub struct Store {
     /// Files that are being deleted, or could not be.
     deleting: BTreeSet<FileId>,
     checkpoint: Option<CheckpointRun>,
+    cleaner: Cleaner,
     ops: BTreeMap<OpToken, Purpose>,
     next_token: u64,
     next_read: u64,
@@ -219,6 +239,7 @@ impl Store {
             doomed: doomed.into_iter().map(|file| (0, file)).collect(),
             deleting: BTreeSet::new(),
             checkpoint: None,
+            cleaner: Cleaner::new(CleanerOptions::default()),
             ops: BTreeMap::new(),
             next_token: 0,
             next_read: 0,
@@ -231,6 +252,9 @@ impl Store {
             store.tail_bytes += log.tail().bytes();
             if log.tail().dirty_bytes() > 0 {
                 store.queue(log.id());
+            }
+            if log.config().compact {
+                store.cleaner.note(log.id(), Monotonic::default());
             }
             store.logs.insert(log.id(), log);
         }
@@ -294,6 +318,9 @@ impl Store {
     /// Gives a partition another configuration.
     pub fn configure(&mut self, partition: PartitionId, config: Arc<LogConfig>) {
         if let Some(log) = self.logs.get_mut(&partition) {
+            if config.compact {
+                self.cleaner.note(partition, Monotonic::default());
+            }
             log.configure(config);
         }
     }
@@ -312,6 +339,7 @@ impl Store {
         if let Some(run) = log.run() {
             self.writing_bytes -= run.cost_bytes;
         }
+        self.forget_cleaning(partition);
         if let Some(checkpoint) = &mut self.checkpoint {
             checkpoint.waiting.remove(&partition);
         }
@@ -337,7 +365,7 @@ impl Store {
             .logs
             .get_mut(&partition)
             .ok_or(AppendError::UnknownPartition)?;
-        let relaxed = log.config().relaxed;
+        let (relaxed, compact) = (log.config().relaxed, log.config().compact);
         if !accepts {
             return Err(AppendError::NoSpace("free some, or let retention do so"));
         }
@@ -365,6 +393,9 @@ impl Store {
         self.dirty_bytes += cost;
         self.tail_bytes += cost;
         self.queue(partition);
+        if compact {
+            self.cleaner.note_append(partition, now.monotonic);
+        }
         let frame = self.hand_over(
             Frame::Batch {
                 partition,
@@ -525,6 +556,7 @@ impl Store {
             None => {}
             Some(Purpose::Run(partition)) => self.run_op_done(now, partition, result, fx),
             Some(Purpose::Read(read)) => self.read_done(read, result, fx),
+            Some(Purpose::Clean(partition)) => self.clean_op_done(now, partition, result, fx),
             Some(Purpose::CheckpointSync(id)) => self.checkpoint_synced(id, result, fx),
             Some(Purpose::CheckpointDirectories(id)) => {
                 self.checkpoint_directories_synced(id, result, fx);

@@ -30,6 +30,7 @@ use crate::checkpoint::{Checkpoint, Position, Section};
 use crate::frame::{Frame, Origin, Participant};
 use crate::identity::DirectoryId;
 use crate::io::BLOCK_BYTES;
+use crate::log::StateForm;
 use crate::{DiskError, DiskOp, DiskResult, FileId, OpToken};
 
 use checkpointing::{Checkpointing, Phase};
@@ -653,6 +654,7 @@ impl Wal {
         }
         let sections = self.participants.iter().zip(checkpointing.sections());
         let checkpoint = Checkpoint {
+            form: StateForm::V2,
             directory: self.directory,
             id: checkpointing.id,
             position: checkpointing.position,

@@ -1,5 +1,5 @@
-//! Files of format 1 of one partition, as they were first written: a segment, its index, and the shard's section of a
-//! checkpoint. Today's code writes the same bytes, and reads what was stored.
+//! Files of one partition, as they were first written: a segment, its index, and the shard's section of checkpoints of both versions.
+//! Today's code writes the same bytes, sections in version 2, and reads what was stored.
 //!
 //! When a format gets another version, its files come beside these, and these stay.
 
@@ -13,7 +13,7 @@ use wiber_model::{
     LeaderEpoch, Monotonic, Now, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence,
     TimestampMs, TopicId,
 };
-use wiber_storage::log::{LogConfig, PartitionLog};
+use wiber_storage::log::{LogConfig, PartitionLog, StateForm};
 use wiber_storage::store::{Read, ReadOutput, ShardSection, StoreOptions, Want};
 use wiber_storage::{DiskOp, FileId, Store, StoreEffect};
 
@@ -116,17 +116,21 @@ fn written() -> Written {
             store.durable(frames, &mut fx);
             store.begin_checkpoint(frames, &mut fx);
             written.settle(&mut store, &mut fx);
-            store.checkpointed(frames);
+            store.checkpointed(frames, &mut fx);
+            written.settle(&mut store, &mut fx);
         }
     }
     written
 }
 
-fn folder() -> PathBuf {
-    PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/golden/format-1"
-    ))
+/// Where a file is; the section in that form.
+fn path(name: &str, form: StateForm) -> PathBuf {
+    let golden = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    let folder = match (name, form) {
+        ("shard.section", StateForm::V2) => "checkpoint-2",
+        _ => "format-1",
+    };
+    golden.join(folder).join(name)
 }
 
 /// What is compared, by its name among the golden files.
@@ -144,8 +148,8 @@ fn named(written: Written) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn stored(name: &str) -> Vec<u8> {
-    std::fs::read(folder().join(name)).expect("the golden files are there")
+fn stored(name: &str, form: StateForm) -> Vec<u8> {
+    std::fs::read(path(name, form)).expect("the golden files are there")
 }
 
 #[test]
@@ -153,7 +157,7 @@ fn the_same_bytes_are_written() {
     let names: Vec<String> = named(written()).into_keys().collect();
     assert_eq!(names, ["segment.index", "segment.log", "shard.section"]);
     for (name, bytes) in named(written()) {
-        let stored = stored(&name);
+        let stored = stored(&name, StateForm::V2);
         let differs = bytes.iter().zip(&stored).position(|(new, old)| new != old);
         assert_eq!(differs, None, "{name} differs at this byte");
         assert_eq!(bytes.len(), stored.len(), "{name}");
@@ -162,7 +166,13 @@ fn the_same_bytes_are_written() {
 
 #[test]
 fn the_stored_files_are_read() {
-    let section = ShardSection::decode(stored("shard.section").into()).expect("it is a section");
+    read_stored(StateForm::V1);
+    read_stored(StateForm::V2);
+}
+
+fn read_stored(form: StateForm) {
+    let section = stored("shard.section", form).into();
+    let section = ShardSection::decode(section, form).expect("it is a section");
     let [state] = section.logs.try_into().expect("it is of one log");
     assert_eq!(
         (state.id, state.start, state.end),
@@ -173,8 +183,8 @@ fn the_stored_files_are_read() {
     let segment = state.segments[0];
     let mut disk = Written::default();
     let (log, index) = (FileId::Segment(segment.id), FileId::Index(segment.id));
-    disk.files.insert(log, stored("segment.log"));
-    disk.files.insert(index, stored("segment.index"));
+    disk.files.insert(log, stored("segment.log", form));
+    disk.files.insert(index, stored("segment.index", form));
     assert_eq!(segment.bytes, disk.files[&log].len() as u64);
     assert_eq!(state.index_tail.len() as i64, BATCHES - BATCHES_FIRST);
     let in_file = state.index_file_bytes(&segment);
@@ -211,6 +221,6 @@ fn the_stored_files_are_read() {
 #[ignore = "it writes what the other tests compare with"]
 fn write_golden_files() {
     for (name, bytes) in named(written()) {
-        std::fs::write(folder().join(name), bytes).expect("it is written");
+        std::fs::write(path(&name, StateForm::V2), bytes).expect("it is written");
     }
 }

@@ -12,7 +12,7 @@ use wiber_model::{
     Sequence, TimestampMs, TopicId,
 };
 use wiber_storage::frame::Frame;
-use wiber_storage::log::{AppendError, LogConfig, LogState, PartitionLog};
+use wiber_storage::log::{AppendError, LogConfig, LogState, PartitionLog, StateForm};
 use wiber_storage::store::{
     Placement, Read, ReadError, ReadOutput, ShardSection, StoreOptions, Want,
 };
@@ -74,6 +74,9 @@ impl Bench {
                     StoreEffect::Section { bytes, .. } => self.sections.push(bytes),
                     StoreEffect::Read { result, .. } => self.reads.push(result),
                     StoreEffect::Fatal(reason) => panic!("{reason}"),
+                    StoreEffect::Clean { .. } | StoreEffect::CleanEnded { .. } => {
+                        panic!("nobody asked for a compaction")
+                    }
                     StoreEffect::Cut { .. }
                     | StoreEffect::SectionFailed { .. }
                     | StoreEffect::RequestCheckpoint
@@ -166,9 +169,9 @@ impl Bench {
         self.store.begin_checkpoint(id, &mut self.fx);
         self.settle();
         let section = self.sections.pop().expect("a section was reported");
-        self.store.checkpointed(id);
+        self.store.checkpointed(id, &mut self.fx);
         self.settle();
-        ShardSection::decode(section).expect("a section that was just encoded")
+        ShardSection::decode(section, StateForm::V2).expect("a section that was just encoded")
     }
 }
 
@@ -385,7 +388,7 @@ fn a_section_brings_the_log_back_as_of_its_cut() {
     }
     bench.fx.extend(late);
     bench.settle();
-    let section = ShardSection::decode(bench.sections.pop().unwrap()).unwrap();
+    let section = ShardSection::decode(bench.sections.pop().unwrap(), StateForm::V2).unwrap();
     let state = section.logs[0].clone();
     assert_eq!(state.end, Offset(100));
     assert_eq!(state.segments.last().unwrap().next_offset, Offset(100));
@@ -680,7 +683,7 @@ fn a_hole_alone_is_refused_and_stays() {
     assert_eq!(state.holes.entries().len(), holes.len());
     let bytes = state.encode();
     let mut rest = bytes.clone();
-    assert_eq!(LogState::decode(&mut rest).unwrap(), state);
+    assert_eq!(LogState::decode(&mut rest, StateForm::V2).unwrap(), state);
     let log = PartitionLog::restore(state, Arc::new(small_log()));
     let mut restored = Bench::new(small_options(), vec![log]);
     restored.files = bench.files.clone();

@@ -76,6 +76,11 @@ impl<'a> Value<'a> {
         self.0 == "true"
     }
 
+    fn float(self) -> f64 {
+        let number = self.0.parse();
+        number.unwrap_or_else(|_| unreachable!("{} was taken for a number", self.0))
+    }
+
     /// The elements of a list.
     pub fn elements(self) -> impl Iterator<Item = &'a str> {
         self.0.split(',').map(str::trim).filter(|e| !e.is_empty())
@@ -343,6 +348,64 @@ const KEYS: &[Key] = &[
         alterable: Alterable::Never,
         sets: Sets::Together,
         documentation: "The addresses to listen on, `NAME://HOST:PORT` each. No host is all addresses, IPv6 ones too where the system has them; port 0 picks a free one.",
+    },
+    Key {
+        name: "log.cleaner.backoff.ms",
+        kind: Kind::Long(0),
+        default: Some("15000"),
+        alterable: Alterable::ForAll,
+        sets: Sets::Option(|node, value| node.broker.cleaner.backoff_ms = value.number()),
+        documentation: "How often logs are looked for that are to be compacted, in milliseconds.",
+    },
+    Key {
+        name: "log.cleaner.dedupe.buffer.size",
+        kind: Kind::Long(i64::MIN),
+        default: Some("134217728"),
+        alterable: Alterable::ForAll,
+        sets: Sets::Option(|node, value| {
+            node.broker.cleaner.map_bytes_max = u64::try_from(value.number()).unwrap_or(0);
+        }),
+        documentation: "How much memory compaction has for the keys of what is new in the logs that are compacted, in bytes; of a log with more of them a part is compacted at a time. More than 1 MiB for each of `log.cleaner.threads`. It is taken as it is needed.",
+    },
+    Key {
+        name: "log.cleaner.enable",
+        kind: Kind::Flag,
+        default: Some("true"),
+        alterable: Alterable::Never,
+        sets: Sets::Option(|node, value| node.broker.cleaner.enabled = value.is_true()),
+        documentation: "Whether logs are compacted.",
+    },
+    Key {
+        name: "log.cleaner.io.buffer.load.factor",
+        kind: Kind::Double(f64::MIN, f64::MAX),
+        default: Some("0.9"),
+        alterable: Alterable::ForAll,
+        sets: Sets::Option(|node, value| node.broker.cleaner.map_load = value.float()),
+        documentation: "Which part of `log.cleaner.dedupe.buffer.size` may be filled, from 0 to 1.",
+    },
+    Key {
+        name: "log.cleaner.io.buffer.size",
+        kind: Kind::Int(0, INT_MAX),
+        default: Some("524288"),
+        alterable: Alterable::ForAll,
+        sets: Sets::Option(|node, value| node.broker.cleaner.buffer_bytes = value.int() as usize),
+        documentation: "How much memory compaction has for what it reads and writes, in bytes; one batch always fits.",
+    },
+    Key {
+        name: "log.cleaner.io.max.bytes.per.second",
+        kind: Kind::Double(f64::MIN, f64::MAX),
+        default: None,
+        alterable: Alterable::ForAll,
+        sets: Sets::Option(|node, value| node.broker.cleaner.bytes_per_second = value.float()),
+        documentation: "How many bytes compaction reads and writes in a second, on average. Any number where it is not set.",
+    },
+    Key {
+        name: "log.cleaner.threads",
+        kind: Kind::Int(0, INT_MAX),
+        default: Some("1"),
+        alterable: Alterable::ForAll,
+        sets: Sets::Option(|node, value| node.broker.cleaner.rounds_max = value.int() as usize),
+        documentation: "How many logs are compacted at the same time; each shard compacts at least one, unless it is 0. There are no threads for it: the work is done by those that there are.",
     },
     Key {
         name: "log.dir",

@@ -201,6 +201,7 @@ impl NodeOptions {
         if let Err(why) = topic_config::check_all(&options.broker.topic_defaults) {
             fault("log.cleaner.min.compaction.lag.ms", &why);
         }
+        cleaner(&options.broker, &mut faults);
         let listeners = listeners::read(&node, &mut faults);
         options.network.listeners = listeners.listeners;
         options.broker.listeners = listeners.told;
@@ -268,6 +269,18 @@ fn topic_defaults(settings: &BTreeMap<String, String>) -> BTreeMap<String, Strin
         defaults.insert(key.name.to_owned(), value);
     }
     defaults
+}
+
+/// As Kafka demands it of its cleaners.
+fn cleaner(broker: &BrokerOptions, faults: &mut Vec<Fault>) {
+    const LEAST_BYTES: u64 = 1024 * 1024;
+    let cleaner = &broker.cleaner;
+    if cleaner.map_bytes_max / cleaner.rounds_max.max(1) as u64 <= LEAST_BYTES {
+        faults.push(Fault {
+            key: "log.cleaner.dedupe.buffer.size",
+            why: "more than 1048576 bytes are wanted for each of log.cleaner.threads".to_owned(),
+        });
+    }
 }
 
 fn admission(node: &Node<'_>, limits: &mut AdmissionLimits, faults: &mut Vec<Fault>) {

@@ -15,7 +15,6 @@ const STREAMS: &str = "there are no Streams groups yet";
 const GROUPS: &str = "groups are kept by the threads that serve clients, and stored as all else is";
 const TRANSACTIONS: &str = "there are no transactions yet";
 const TIERS: &str = "there is no tiered storage";
-const COMPACTION: &str = "there is no compaction yet";
 const CONTROLLER: &str =
     "the controller runs within the broker, and its metadata are in the write-ahead log";
 const REPLICATION: &str = "a partition has one replica";
@@ -143,13 +142,6 @@ pub(super) const UNUSED: &[Key] = &[
     taken("kafka.metrics.polling.interval.secs", Kind::Int(1, INT_MAX), Some("10"), FIXED, METRICS),
     taken("kafka.metrics.reporters", Kind::Any, Some(""), FIXED, METRICS),
     taken("leader.imbalance.check.interval.seconds", Kind::Long(1), Some("300"), FIXED, CONTROLLER),
-    taken("log.cleaner.backoff.ms", Kind::Long(0), Some("15000"), DYNAMIC, COMPACTION),
-    taken("log.cleaner.dedupe.buffer.size", Kind::Long(i64::MIN), Some("134217728"), DYNAMIC, COMPACTION),
-    taken("log.cleaner.enable", Kind::Flag, Some("true"), FIXED, COMPACTION),
-    taken("log.cleaner.io.buffer.load.factor", Kind::Double(f64::MIN, f64::MAX), Some("0.9"), DYNAMIC, COMPACTION),
-    taken("log.cleaner.io.buffer.size", Kind::Int(0, INT_MAX), Some("524288"), DYNAMIC, COMPACTION),
-    taken("log.cleaner.io.max.bytes.per.second", Kind::Double(f64::MIN, f64::MAX), None, DYNAMIC, COMPACTION),
-    taken("log.cleaner.threads", Kind::Int(0, INT_MAX), Some("1"), DYNAMIC, COMPACTION),
     taken("log.dir.failure.timeout.ms", Kind::Long(1), Some("30000"), FIXED, OTHER),
     taken("log.flush.interval.ms", Kind::Long(i64::MIN), None, DYNAMIC, FLUSH),
     taken("log.flush.offset.checkpoint.interval.ms", Kind::Int(0, INT_MAX), Some("60000"), FIXED, FLUSH),

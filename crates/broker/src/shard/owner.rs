@@ -7,7 +7,9 @@ use wiber_model::mutant::{self, Mutant};
 use wiber_model::{LeaderEpoch, Now, Offset, PartitionId, ProducerId, Sequence, TimestampMs};
 use wiber_protocol::ErrorCode;
 use wiber_storage::log::{PartitionLog, ProducerEntry};
-use wiber_storage::store::{Placement, Read, ReadError, ReadId, ReadOutput, Ticket, Want};
+use wiber_storage::store::{
+    CleanEnd, Placement, Read, ReadError, ReadId, ReadOutput, Ticket, Want,
+};
 
 use super::{JobFor, Shard, Stopping};
 use crate::errors;
@@ -402,6 +404,40 @@ impl Shard {
             let topic = self.image.topic_by_id(partition.topic);
             let partition = partition_name(topic.map(|topic| topic.name.as_str()), partition);
             tracing::warn!(partition, offset = offset.0, "{error}");
+        }
+    }
+
+    /// Logs how the compaction of a log ended.
+    pub(super) fn tell_cleaned(&self, partition: PartitionId, end: &CleanEnd) {
+        let topic = self.image.topic_by_id(partition.topic);
+        let partition = partition_name(topic.map(|topic| topic.name.as_str()), partition);
+        match end {
+            CleanEnd::Done {
+                from,
+                to,
+                bytes_before,
+                bytes_after,
+            } => tracing::debug!(
+                partition,
+                from = from.0,
+                to = to.0,
+                bytes_before,
+                bytes_after,
+                "compacted"
+            ),
+            CleanEnd::Unreadable {
+                file,
+                position,
+                problem,
+            } => tracing::warn!(
+                partition,
+                "{file} is damaged at byte {position}: {problem}; the partition is not compacted any more until the broker is \
+                 started again"
+            ),
+            CleanEnd::Failed(error) => {
+                tracing::warn!(partition, "cannot be compacted for now: {error}");
+            }
+            CleanEnd::GivenUp => {}
         }
     }
 

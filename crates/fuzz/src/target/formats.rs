@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use wiber_controller::{ClusterImage, MetadataOffset, MetadataRecord, Recovered};
 use wiber_model::{LeaderEpoch, Lsn, Offset, PartitionId, TopicId};
 use wiber_storage::frame::{EpochStart, Frame, FrameHeader, Origin, Participant};
-use wiber_storage::log::LogState;
+use wiber_storage::log::{Item, LogState, StateForm};
 use wiber_storage::{Checkpoint, Position, Section};
 
 use crate::broker_in_memory::killed_directory;
@@ -62,12 +62,20 @@ pub fn frame_seeds() -> Vec<Vec<u8>> {
 pub fn run_checkpoints(input: &[u8]) {
     let bytes = Bytes::copy_from_slice(input);
     let _ = Checkpoint::decode(bytes.clone());
-    let mut states = bytes;
-    while let Ok(state) = LogState::decode(&mut states) {
-        let again = LogState::decode(&mut state.encode());
-        assert_eq!(again.ok().as_ref(), Some(&state));
-        if states.is_empty() {
-            break;
+    for form in [StateForm::V1, StateForm::V2] {
+        let mut states = bytes.clone();
+        while let Ok(state) = LogState::decode(&mut states, form) {
+            let again = LogState::decode(&mut state.encode(), StateForm::V2);
+            assert_eq!(again.ok().as_ref(), Some(&state));
+            if states.is_empty() {
+                break;
+            }
+        }
+    }
+    let mut items = bytes;
+    while let Ok(item) = Item::split_from(&mut items) {
+        if let Item::Gap(gap) = item {
+            assert!(gap.from < gap.to);
         }
     }
 }

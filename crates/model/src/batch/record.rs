@@ -92,6 +92,12 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// The bytes that were not walked yet.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     #[inline]
     fn record(&mut self) -> Result<RecordView<'a>, &'static str> {
         let length = varint(&mut self.rest).ok_or("its length is not a varint")?;
@@ -195,6 +201,34 @@ fn unsigned_of_many(rest: &mut &[u8], most_bytes: usize) -> Option<u64> {
     None
 }
 
+/// Appends the record in `raw`, which was walked before, with another timestamp delta.
+///
+/// # Errors
+/// If it is no record: it was not walked.
+pub fn put_restamped(
+    out: &mut Vec<u8>,
+    raw: &[u8],
+    timestamp_delta: i64,
+) -> Result<(), BatchError> {
+    let mut rest = raw;
+    let mut behind_delta = || {
+        let length = usize::try_from(varint(&mut rest)?).ok()?;
+        let mut body = take(&mut rest, length)?;
+        let attributes = take(&mut body, 1)?;
+        varlong(&mut body)?;
+        Some((attributes, body))
+    };
+    let (attributes, body) =
+        behind_delta().ok_or(record_error(0, "it ends before its timestamp delta"))?;
+    let mut delta = Vec::with_capacity(10);
+    put_varlong(&mut delta, timestamp_delta);
+    put_varint(out, (attributes.len() + delta.len() + body.len()) as i32);
+    for part in [attributes, &delta, body] {
+        out.extend_from_slice(part);
+    }
+    Ok(())
+}
+
 /// Appends `value` as a zigzag varint.
 pub fn put_varint(out: &mut Vec<u8>, value: i32) {
     put_unsigned(out, u64::from(((value << 1) ^ (value >> 31)) as u32));
@@ -236,6 +270,26 @@ mod tests {
                 prop_assert!(record.headers().all(|header| header.is_ok()));
             }
         }
+    }
+
+    #[test]
+    fn a_restamped_record_differs_in_its_time_alone() {
+        let mut body = vec![0];
+        put_varlong(&mut body, 5);
+        body.extend_from_slice(&[2, 1, 2, b'v', 0]);
+        let mut raw = Vec::new();
+        put_varint(&mut raw, body.len() as i32);
+        raw.extend_from_slice(&body);
+        let mut out = Vec::new();
+        put_restamped(&mut out, &raw, -1_700_000_000_000).unwrap();
+        let view = |bytes| Records::new(bytes, 1).next().unwrap().unwrap();
+        let (before, after) = (view(&raw), view(&out));
+        assert_eq!(after.timestamp_delta, -1_700_000_000_000);
+        assert_eq!(
+            (after.offset_delta, after.key, after.value),
+            (before.offset_delta, before.key, before.value)
+        );
+        assert!(put_restamped(&mut out, &raw[..2], 0).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use wiber_model::batch::crc32c;
 use wiber_model::{Batch, Offset, TimestampMs};
 
+use super::{GAP_BYTES, Gap};
 use crate::io::SegmentId;
 
 /// Bytes of one index entry on disk.
@@ -57,6 +58,21 @@ impl Segment {
         }
     }
 
+    /// The beginning of a segment that takes the place of `first`, and perhaps of those behind it.
+    #[must_use]
+    pub fn compacted(id: SegmentId, first: &Segment) -> Segment {
+        Segment {
+            id,
+            bytes: 0,
+            index_bytes: 0,
+            next_offset: id.base,
+            first_timestamp: first.first_timestamp,
+            max_timestamp: TimestampMs::NONE,
+            max_timestamp_batch: id.base,
+            since_index_bytes: 0,
+        }
+    }
+
     /// Whether `batch` may still go into this segment: it follows without a gap, and the segment does not get too large, old or far.
     #[must_use]
     pub fn takes(&self, batch: &Batch, segment_bytes: u64, segment_ms: i64) -> bool {
@@ -86,7 +102,8 @@ impl Segment {
             self.since_index_bytes = 0;
             self.index_bytes += INDEX_ENTRY_BYTES as u64;
         }
-        if batch.max_timestamp() > self.max_timestamp {
+        // A batch that compaction emptied has the time of records that are gone.
+        if batch.record_count() > 0 && batch.max_timestamp() > self.max_timestamp {
             self.max_timestamp = batch.max_timestamp();
             self.max_timestamp_batch = batch.base_offset();
         }
@@ -94,6 +111,13 @@ impl Segment {
         self.since_index_bytes += size;
         self.next_offset = batch.next_offset();
         due.then_some(entry)
+    }
+
+    /// Counts the mark of a gap in, at the end.
+    pub fn push_gap(&mut self, gap: Gap) {
+        self.bytes += GAP_BYTES as u64;
+        self.since_index_bytes += GAP_BYTES as u64;
+        self.next_offset = gap.to;
     }
 }
 

@@ -32,6 +32,17 @@ pub struct LogState {
     pub holes: Holes,
     /// Why the log takes no more, if so.
     pub damage: Option<String>,
+    /// All below is compacted.
+    pub cleaned_end: Offset,
+}
+
+/// The form that a log's state is in: a checkpoint's version says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateForm {
+    /// Of checkpoints of version 1: without what compaction did.
+    V1,
+    /// Of checkpoints of version 2.
+    V2,
 }
 
 /// Why a log's state makes no sense.
@@ -96,6 +107,7 @@ impl LogState {
         let damage = self.damage.as_deref().unwrap_or_default();
         out.put_u32(damage.len() as u32);
         out.put_slice(damage.as_bytes());
+        out.put_i64(self.cleaned_end.0);
         out.freeze()
     }
 
@@ -109,7 +121,7 @@ impl LogState {
     ///
     /// # Errors
     /// If it is cut short or holds what cannot be. A checkpoint has a checksum, so that is a bug or an attack.
-    pub fn decode(bytes: &mut Bytes) -> Result<LogState, StateError> {
+    pub fn decode(bytes: &mut Bytes, form: StateForm) -> Result<LogState, StateError> {
         let mut topic = [0; 16];
         bytes.try_copy_to_slice(&mut topic)?;
         let id = PartitionId {
@@ -150,7 +162,11 @@ impl LogState {
         }
         let damage = String::from_utf8(bytes.split_to(damage_len).to_vec())
             .map_err(|_| StateError::Impossible("reason"))?;
-        if start < Offset::ZERO || end < start {
+        let cleaned_end = match form {
+            StateForm::V1 => Offset::ZERO,
+            StateForm::V2 => Offset(bytes.try_get_i64()?),
+        };
+        if start < Offset::ZERO || end < start || cleaned_end < Offset::ZERO || cleaned_end > end {
             return Err(StateError::Impossible("offset range"));
         }
         Ok(LogState {
@@ -163,6 +179,7 @@ impl LogState {
             index_tail,
             holes,
             damage: (!damage.is_empty()).then_some(damage),
+            cleaned_end,
         })
     }
 }

@@ -11,7 +11,8 @@ use wiber_model::PartitionId;
 use wiber_model::mutant::{self, Mutant};
 
 use super::{Purpose, ShardSection, Store, StoreEffect};
-use crate::io::{DiskOp, DiskResult, FileId};
+use crate::io::{DiskOp, DiskResult, FileId, SegmentId};
+use crate::log::PartitionLog;
 
 /// A checkpoint under way.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) struct CheckpointRun {
     /// Files whose contents, and then files whose directory entries, are being synced.
     syncing: BTreeSet<FileId>,
     linking: BTreeSet<FileId>,
+    /// Segments that compaction replaced, and that this checkpoint is the first not to list.
+    replaced: Vec<SegmentId>,
     stage: Stage,
 }
 
@@ -40,9 +43,11 @@ impl Store {
         fx.push(StoreEffect::Cut { checkpoint: id });
         let mut logs = Vec::with_capacity(self.logs.len());
         let mut waiting = BTreeSet::new();
+        let mut replaced = Vec::new();
         for (partition, log) in &mut self.logs {
             if let Some(encoded) = log.encoded() {
                 logs.push(encoded.clone());
+                replaced.extend(self.cleaner.captured(*partition));
             } else {
                 log.take_cut();
                 waiting.insert(*partition);
@@ -55,6 +60,7 @@ impl Store {
             logs,
             syncing: BTreeSet::new(),
             linking: BTreeSet::new(),
+            replaced,
             stage: Stage::Writing,
         });
         for partition in partitions {
@@ -65,9 +71,17 @@ impl Store {
         self.progress_checkpoint(fx);
     }
 
-    /// The checkpoint is durable.
-    pub fn checkpointed(&mut self, id: u64) {
-        self.checkpoint.take_if(|c| c.id == id);
+    /// The checkpoint is durable: what only the one before listed goes.
+    pub fn checkpointed(&mut self, id: u64, fx: &mut Vec<StoreEffect>) {
+        let Some(checkpoint) = self.checkpoint.take_if(|c| c.id == id) else {
+            return;
+        };
+        self.logs.values_mut().for_each(PartitionLog::checkpointed);
+        for segment in checkpoint.replaced {
+            self.doom(segment, 0);
+        }
+        self.delete_doomed(fx);
+        self.checkpoint_lets_clean();
     }
 
     /// The checkpoint could not be written; another will follow.
@@ -78,6 +92,15 @@ impl Store {
         // Syncs under way say nothing to the next checkpoint.
         self.unsynced.extend(checkpoint.syncing);
         self.unlinked.extend(checkpoint.linking);
+        let (here, gone) = checkpoint
+            .replaced
+            .into_iter()
+            .partition(|segment: &SegmentId| self.logs.contains_key(&segment.partition));
+        self.cleaner.not_captured(here);
+        let gone: Vec<_> = gone;
+        for segment in gone {
+            self.doom(segment, 0);
+        }
         for partition in checkpoint.waiting {
             if let Some(log) = self.logs.get_mut(&partition) {
                 log.drop_cut();
@@ -114,6 +137,8 @@ impl Store {
         let encoded = state.encode();
         checkpoint.waiting.remove(&partition);
         checkpoint.logs.push(encoded.clone());
+        let replaced = self.cleaner.captured(partition);
+        checkpoint.replaced.extend(replaced);
         log.keep_encoded(encoded);
         self.drop_segments(partition);
         true
@@ -197,7 +222,16 @@ impl Store {
             checkpoint.stage = Stage::Reported;
             checkpoint.linking.clear();
             let waiting = self.doomed.iter().map(|(_, file)| *file);
-            let doomed: Vec<_> = waiting.chain(self.deleting.iter().copied()).collect();
+            let of_compaction = self
+                .cleaner
+                .unlisted()
+                .chain(checkpoint.replaced.iter().copied());
+            let of_compaction =
+                of_compaction.flat_map(|id| [FileId::Segment(id), FileId::Index(id)]);
+            let doomed: Vec<_> = waiting
+                .chain(self.deleting.iter().copied())
+                .chain(of_compaction)
+                .collect();
             fx.push(StoreEffect::Section {
                 checkpoint: checkpoint.id,
                 bytes: ShardSection::encode(&checkpoint.logs, &doomed),

@@ -8,19 +8,23 @@
 //! read is found from the next index entry on.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use wiber_model::batch::HEADER_BYTES;
 use wiber_model::limit::MAX_BATCH_BYTES;
-use wiber_model::{Batch, BatchError, LeaderEpoch, Offset, PartitionId, TimestampMs};
+use wiber_model::{Batch, BatchError, Offset, PartitionId, TimestampMs};
 
 use super::{Purpose, Store, StoreEffect};
+use crate::clean::check_place;
 use crate::io::{DiskError, DiskOp, DiskResult, FileId, SegmentId};
-use crate::log::{BatchPlace, Epochs, IndexEntry, Segment, SegmentPosition};
+use crate::log::{BatchPlace, Epochs, IndexEntry, Item, Segment, SegmentPosition};
 
 /// A read of a segment fetches at least this many bytes: an index entry may lie so far before what is wanted.
 const READ_BYTES_MIN: usize = 16 * 1024;
+/// Batches that stand apart are copied together if they have fewer bytes on average.
+const PIECE_BYTES_MIN: usize = 4 * 1024;
 /// A search by timestamp reads this many bytes at a time.
 const SEARCH_BYTES: usize = 256 * 1024;
 
@@ -398,7 +402,7 @@ impl Store {
                 self.read_data(read, next, len, fx);
                 return;
             }
-            Ok(Scan::More { .. }) if !has(&read) => {
+            Ok(Scan::More { place: next, .. }) if !has(&read) || passed(&read, next.offset) => {
                 self.leave_segment(read, fx);
                 return;
             }
@@ -552,6 +556,11 @@ fn has(read: &PendingRead) -> bool {
     }
 }
 
+/// Whether what is wanted was removed by compaction, and lies before `next`, where the segment ends.
+fn passed(read: &PendingRead, next: Offset) -> bool {
+    matches!(read.want, Want::Batches { offset, .. } if offset < next && read.segment.next_offset == next)
+}
+
 fn place_in(entries: &[IndexEntry], read: &PendingRead) -> BatchPlace {
     let base = read.segment.id.base;
     let by_offset = |offset: Offset| {
@@ -569,7 +578,7 @@ fn place_in(entries: &[IndexEntry], read: &PendingRead) -> BatchPlace {
 
 /// Looks through the batches in `bytes`, which start at `place`. Each is checked: by its place and epoch, and by its checksum,
 /// which covers neither. A damaged one ends what is served before it. It does not keep a reader from what lies behind it, if
-/// its header still leads there: what is read is checked by a checksum of its own, and by its offset.
+/// its header still leads there: what is read is checked by a checksum of its own, and by its offset. Marks of gaps are passed over.
 fn scan(
     read: &PendingRead,
     epochs: &Epochs,
@@ -578,34 +587,39 @@ fn scan(
 ) -> Result<Scan, (u64, BatchError)> {
     let mut rest = bytes.clone();
     let mut next = place;
-    let mut taken: Option<(usize, usize)> = None;
+    let mut taken = Taken::default();
     let mut missing = HEADER_BYTES;
     let more = loop {
         let at = next;
-        let split = Batch::split_from(&mut rest);
-        let checked = split.and_then(|batch| {
-            check_place(&batch, at.offset, epochs)?;
+        let split = Item::split_from(&mut rest);
+        let checked = split.and_then(|item| {
+            check_place(&item, at.offset, epochs)?;
             let passed_over =
-                matches!(read.want, Want::Batches { offset, .. } if batch.next_offset() <= offset);
-            if !passed_over {
+                matches!(read.want, Want::Batches { offset, .. } if item.next_offset() <= offset);
+            if let Item::Batch(batch) = &item
+                && !passed_over
+            {
                 batch.check_crc()?;
             }
-            Ok(batch)
+            Ok(item)
         });
-        let batch = match checked {
-            Ok(batch) => batch,
+        let item = match checked {
+            Ok(item) => item,
             Err(BatchError::Truncated { needed, .. }) => {
                 missing = needed;
                 break true;
             }
-            Err(_) if taken.is_some() => break false,
+            Err(_) if !taken.is_empty() => break false,
             Err(error) => return Err((at.position, error)),
         };
         let start = (at.position - place.position) as usize;
-        let size = batch.size_bytes();
+        let size = item.size_bytes();
         next = BatchPlace {
             position: at.position + size as u64,
-            offset: batch.next_offset(),
+            offset: item.next_offset(),
+        };
+        let Item::Batch(batch) = item else {
+            continue;
         };
         match read.want {
             Want::Batches { offset, .. } if batch.next_offset() <= offset => {}
@@ -615,13 +629,12 @@ fn scan(
                 at_least_one,
                 ..
             } => {
-                let (from, to) = taken.unwrap_or((start, start));
-                let first = taken.is_none() && at_least_one;
-                if batch.next_offset() > limit || (!first && to - from + size > max_bytes) {
+                let first = taken.is_empty() && at_least_one;
+                if batch.next_offset() > limit || (!first && taken.bytes + size > max_bytes) {
                     next = at;
                     break false;
                 }
-                taken = Some((from, to + size));
+                taken.add(start..start + size);
             }
             Want::Timestamp { timestamp, from } => {
                 if batch.max_timestamp() >= timestamp && batch.next_offset() > from {
@@ -635,33 +648,49 @@ fn scan(
             }
         }
     };
-    Ok(match taken {
-        Some((from, to)) => {
-            let output = ReadOutput::Batches(vec![bytes.slice(from..to)]);
-            Scan::Done(output, Some(next))
-        }
-        None if more => Scan::More {
+    Ok(match (taken.is_empty(), more) {
+        (false, _) => Scan::Done(ReadOutput::Batches(taken.pieces(&bytes)), Some(next)),
+        (true, true) => Scan::More {
             place: next,
             len: missing,
         },
-        None => Scan::Done(ReadOutput::Batches(Vec::new()), None),
+        (true, false) => Scan::Done(ReadOutput::Batches(Vec::new()), None),
     })
 }
 
-/// Whether a batch says that it is the one that was written at `offset`.
-fn check_place(batch: &Batch, offset: Offset, epochs: &Epochs) -> Result<(), BatchError> {
-    if batch.base_offset() != offset {
-        return Err(BatchError::Header(
-            "its base offset does not continue the log",
-        ));
+/// Batches that are taken of a stretch of a segment.
+#[derive(Default)]
+struct Taken {
+    ranges: Vec<Range<usize>>,
+    bytes: usize,
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
     }
-    let epoch = epochs.at(offset);
-    if epoch != LeaderEpoch::NONE && batch.leader_epoch() != epoch {
-        return Err(BatchError::Header(
-            "its leader epoch is not that of its offset",
-        ));
+
+    /// Adds the bytes of a batch.
+    fn add(&mut self, range: Range<usize>) {
+        self.bytes += range.len();
+        match self.ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.ranges.push(range),
+        }
     }
-    Ok(())
+
+    /// What was taken, as slices of `bytes`; many short ones cost more than a copy.
+    fn pieces(self, bytes: &Bytes) -> Vec<Bytes> {
+        if self.bytes >= self.ranges.len() * PIECE_BYTES_MIN {
+            let slices = self.ranges.into_iter().map(|range| bytes.slice(range));
+            return slices.collect();
+        }
+        let mut copy = BytesMut::with_capacity(self.bytes);
+        for range in self.ranges {
+            copy.extend_from_slice(&bytes[range]);
+        }
+        vec![copy.freeze()]
+    }
 }
 
 /// Segment indexes in memory, the longest unused going first.

@@ -4,7 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use wiber_model::{Offset, PartitionId, TopicId};
 
 use crate::io::{FileId, SegmentId};
-use crate::log::{LogState, StateError};
+use crate::log::{LogState, StateError, StateForm};
 
 const SEGMENT_KIND: u8 = 1;
 const INDEX_KIND: u8 = 2;
@@ -43,14 +43,14 @@ impl ShardSection {
         out.freeze()
     }
 
-    /// Reads a section.
+    /// Reads a section of a checkpoint whose logs are in that form.
     ///
     /// # Errors
     /// If the bytes are cut short or hold what cannot be.
-    pub fn decode(mut bytes: Bytes) -> Result<ShardSection, StateError> {
+    pub fn decode(mut bytes: Bytes, form: StateForm) -> Result<ShardSection, StateError> {
         let mut section = ShardSection::default();
         for _ in 0..bytes.try_get_u32()? {
-            section.logs.push(LogState::decode(&mut bytes)?);
+            section.logs.push(LogState::decode(&mut bytes, form)?);
         }
         for _ in 0..bytes.try_get_u32()? {
             let kind = bytes.try_get_u8()?;

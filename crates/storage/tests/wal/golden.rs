@@ -1,4 +1,4 @@
-//! Files of format 1, as they were first written: today's code reads them, and writes the same bytes.
+//! Files of format 1, as they were first written: today's code reads them, and writes the same bytes; checkpoints it writes in version 2.
 //!
 //! When a format gets another version, its files come beside these, and these stay.
 
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use wiber_model::batch::BatchBuilder;
 use wiber_model::{LeaderEpoch, Lsn, Offset, PartitionId, TimestampMs, TopicId};
+use wiber_storage::log::StateForm;
 use wiber_storage::wal::Scan;
 use wiber_storage::{
     Checkpoint, EpochStart, FileId, Frame, Identity, Participant, WalEvent, WalOptions,
@@ -29,9 +30,14 @@ const OPTIONS: WalOptions = WalOptions {
     ..UNCHECKPOINTED
 };
 
-fn path(file: FileId) -> PathBuf {
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-1");
-    PathBuf::from(golden).join(file.path())
+/// Where a file is; a checkpoint in that form.
+fn path(file: FileId, form: StateForm) -> PathBuf {
+    let golden = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    let folder = match (file, form) {
+        (FileId::Checkpoint, StateForm::V2) => "checkpoint-2",
+        _ => "format-1",
+    };
+    golden.join(folder).join(file.path())
 }
 
 /// One frame of each kind, by the shard, then one by the controller.
@@ -82,10 +88,10 @@ fn written() -> MemDisk {
     driver.disk
 }
 
-fn stored() -> MemDisk {
+fn stored(form: StateForm) -> MemDisk {
     let mut disk = MemDisk::default();
     for file in FILES {
-        let bytes = std::fs::read(path(file)).expect("the golden files are there");
+        let bytes = std::fs::read(path(file, form)).expect("the golden files are there");
         disk.put_contents(file, &bytes);
     }
     disk
@@ -93,7 +99,7 @@ fn stored() -> MemDisk {
 
 #[test]
 fn the_same_bytes_are_written() {
-    let (written, stored) = (written(), stored());
+    let (written, stored) = (written(), stored(StateForm::V2));
     for file in FILES {
         let (written, stored) = (written.contents(file), stored.contents(file));
         let differs = written
@@ -108,9 +114,15 @@ fn the_same_bytes_are_written() {
 
 #[test]
 fn the_stored_files_are_read() {
-    let mut disk = stored();
+    read_stored(StateForm::V1);
+    read_stored(StateForm::V2);
+}
+
+fn read_stored(form: StateForm) {
+    let mut disk = stored(form);
     assert_eq!(Identity::read(&mut disk), Ok(Some(identity())));
     let checkpoint = Checkpoint::read(&mut disk).unwrap().unwrap();
+    assert_eq!(checkpoint.form, form);
     assert_eq!((checkpoint.id, checkpoint.smallest_cut()), (1, Lsn(3)));
     let participants: Vec<Participant> = checkpoint
         .sections
@@ -159,7 +171,7 @@ fn the_stored_files_are_read() {
 fn write_golden_files() {
     let disk = written();
     for file in FILES {
-        let path = path(file);
+        let path = path(file, StateForm::V2);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, disk.contents(file).unwrap()).unwrap();
     }
