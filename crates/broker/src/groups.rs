@@ -11,7 +11,7 @@ mod records;
 use wiber_coordinator::ConsumerProtocol;
 
 pub(crate) use metadata::Metadata;
-pub(crate) use records::{encode, read};
+pub(crate) use records::{RecordError, encode, read};
 
 /// The topic that holds groups and their offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";

@@ -559,6 +559,7 @@ impl Shard {
             Message::Serve => {
                 self.serving = true;
                 self.host_all_groups(now);
+                self.tick_groups(now, fx);
                 self.owner.ready.extend(self.connections.keys());
             }
             Message::Quiesce => {
@@ -682,6 +683,10 @@ impl Shard {
             self.tell_groups(now, &changed, &deleted, fx);
         }
         let ticket = self.store.begin_epochs(&begun, &mut self.storage);
+        if self.serving {
+            // Groups of partitions that were just made can be asked for at once.
+            self.tick_groups(now, fx);
+        }
         self.owner.applied.push_back((offset, ticket));
         self.acknowledge(fx);
     }

@@ -10,6 +10,7 @@ use wiber_protocol::{ErrorCode, Str};
 
 use super::*;
 use crate::errors;
+use crate::groups::OFFSETS_TOPIC;
 
 /// A CreatePartitions under way.
 #[derive(Debug)]
@@ -38,6 +39,12 @@ pub(super) fn begin(
         let error = if times > 1 {
             let message = format!("Duplicate topic name: {name}");
             Some((ErrorCode::InvalidRequest, message))
+        } else if name == OFFSETS_TOPIC {
+            // Kafka takes it, and its groups lose their offsets.
+            let message = format!(
+                "The number of partitions of {name} says which partition a group belongs to, and cannot change: set offsets.topic.num.partitions before there are groups"
+            );
+            Some((ErrorCode::InvalidPartitions, message))
         } else {
             topics.insert(name.to_owned(), spec_of(topic));
             None

@@ -1,6 +1,7 @@
 //! Produce: validate, append at the owners, answer when all is as durable as it must be.
 
 use bytes::Bytes;
+use wiber_controller::is_internal_topic;
 use wiber_model::batch::TimestampType;
 use wiber_model::{Batch, Offset, TimestampMs, TopicId};
 use wiber_protocol::messages::produce::{
@@ -74,6 +75,7 @@ pub(super) fn begin(
         let id = known.map(|t| t.id);
         let partitions = known.map_or(0, |t| t.partitions.len() as i32);
         let config = id.and_then(|id| shard.topic_config(id));
+        let is_internal = known.is_some_and(|t| is_internal_topic(&t.name));
         work.topics
             .push((topic.name.detached(), id.unwrap_or(topic.topic_id)));
         for partition in topic.partition_data {
@@ -105,6 +107,11 @@ pub(super) fn begin(
                 }
                 (Some(_), _) if !exists => part.refuse_unknown(),
                 (None, _) => part.refuse_unknown(),
+                // What stands there is what the coordinators believe, and they alone write it.
+                (Some(_), _) if is_internal => part.refuse(
+                    ErrorCode::InvalidTopicException,
+                    "the topic belongs to the brokers, and they alone write to it".to_owned(),
+                ),
                 (Some(_), None) => {
                     part.refuse(ErrorCode::InvalidRecord, "the records are null".to_owned())
                 }

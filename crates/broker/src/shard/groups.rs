@@ -20,7 +20,7 @@ use wiber_storage::log::PartitionLog;
 use wiber_storage::store::{Read, ReadError, ReadId, ReadOutput, Ticket, Want};
 
 use super::{Shard, Stopping};
-use crate::groups::{self, CONSUMER_PROTOCOL, Metadata, OFFSETS_TOPIC};
+use crate::groups::{self, CONSUMER_PROTOCOL, Metadata, OFFSETS_TOPIC, RecordError};
 use crate::machine::{Address, Effect};
 use crate::message::{Answer, RequestId};
 
@@ -379,7 +379,10 @@ impl Shard {
             match stage {
                 Some(Stage::Loading(from)) => {
                     self.groups.set_wake(partition, Monotonic::NEVER);
-                    self.load_groups(now, partition, from, fx);
+                    if self.load_groups(now, partition, from, fx) {
+                        // The shard's other work comes first; what is left is due still.
+                        break;
+                    }
                 }
                 Some(Stage::Active) if self.stopping != Stopping::No => {
                     self.groups.set_wake(partition, Monotonic::NEVER);
@@ -436,22 +439,22 @@ impl Shard {
         }
     }
 
-    /// Reads a coordinator's log from an offset on.
+    /// Reads a coordinator's log from an offset on. Returns whether there was much to do.
     fn load_groups(
         &mut self,
         now: Now,
         partition: PartitionId,
         from: Offset,
         fx: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         let Some(log) = self.store.log(partition) else {
-            return;
+            return false;
         };
         let (from, end) = (from.max(log.start()), log.visible_end());
         if from >= end {
             // All that recovery found is durable, and nobody else writes here.
             self.groups_loaded(now, partition, fx);
-            return;
+            return false;
         }
         let want = Want::Batches {
             offset: from,
@@ -460,9 +463,13 @@ impl Shard {
             at_least_one: true,
         };
         match self.store.read(partition, want, &mut self.storage) {
-            Read::Done(result) => self.groups_read(now, partition, result),
+            Read::Done(result) => {
+                self.groups_read(now, partition, result);
+                true
+            }
             Read::Pending(read) => {
                 self.groups.reads.insert(read, partition);
+                false
             }
         }
     }
@@ -571,10 +578,14 @@ fn replay_batch(coordinator: &mut Coordinator, batch: &Batch, from: Offset) -> R
             continue;
         }
         let bytes = |bytes: &[u8]| payload.slice_ref(bytes);
-        let read = groups::read(record.key.map(bytes), record.value.map(bytes))
-            .map_err(|error| format!("at offset {offset}: {error}"))?;
-        if let Some(record) = read {
-            coordinator.replay(record);
+        match groups::read(record.key.map(bytes), record.value.map(bytes)) {
+            Ok(Some(record)) => coordinator.replay(record),
+            Ok(None) => {}
+            // As in Kafka: a newer release may have written it, and what this one knows does not depend on it.
+            Err(RecordError::UnknownKey(kind)) => {
+                tracing::warn!(%offset, kind, "a record of {OFFSETS_TOPIC} is of a type that this release does not know");
+            }
+            Err(error) => return Err(format!("at offset {offset}: {error}")),
         }
     }
     Ok(())
