@@ -162,7 +162,11 @@ fn respond(
         let only = coordinators.pop().unwrap_or_default();
         FindCoordinatorResponse {
             error_code: only.error_code,
-            error_message: only.error_message,
+            error_message: match only.error_code {
+                // Kafka names the code here also where there is no error.
+                0 => Some("NONE".into()),
+                _ => only.error_message,
+            },
             node_id: only.node_id,
             host: only.host,
             port: only.port,

@@ -10,12 +10,19 @@ use super::*;
 use crate::errors;
 use crate::message::GroupAnswer;
 
+/// From this version on a member has to name the protocol that it was told of (KIP-559).
+const VERSION_WITH_PROTOCOL: i16 = 5;
+
 pub(super) fn begin(
     shard: &mut Shard,
     request: RequestId,
     body: SyncGroupRequest,
     fx: &mut Vec<Effect>,
 ) {
+    let names_protocol = body.protocol_type.is_some() && body.protocol_name.is_some();
+    if shard.version(request) >= VERSION_WITH_PROTOCOL && !names_protocol {
+        return respond_error(shard, request, ErrorCode::InconsistentGroupProtocol, fx);
+    }
     let partition = match groups::partition_for(shard, &body.group_id) {
         Ok(partition) => partition,
         Err(error) => return respond_error(shard, request, error, fx),
