@@ -321,24 +321,25 @@ fn new_targets(
     cluster: &dyn Cluster,
 ) -> Vec<(Arc<str>, TopicPartitions)> {
     let nothing = TopicPartitions::new();
+    // Members share sets of names: which one it is says what is in it.
     let mut subscriptions: BTreeMap<(usize, &str), Rc<[TopicId]>> = BTreeMap::new();
-    let subscribers: Vec<Subscriber<'_>> = group
-        .members
-        .iter()
-        .map(|(id, member)| {
-            // Members share sets of names: which one it is says what is in it.
-            let key = (Arc::as_ptr(&member.topics) as usize, &*member.regex);
-            let topics = subscriptions
-                .entry(key)
-                .or_insert_with(|| topic_ids(group, member, cluster));
-            Subscriber {
-                id,
-                instance: member.instance_id.as_deref(),
-                topics: Rc::clone(topics),
-                current: group.targets.get(id).unwrap_or(&nothing),
-            }
-        })
-        .collect();
+    let mut targets = group.targets.iter().peekable();
+    let mut subscribers: Vec<Subscriber<'_>> = Vec::with_capacity(group.members.len());
+    for (id, member) in &group.members {
+        let key = (Arc::as_ptr(&member.topics) as usize, &*member.regex);
+        let topics = subscriptions
+            .entry(key)
+            .or_insert_with(|| topic_ids(group, member, cluster));
+        // Both are in the order of the members' ids: a look-up for each would cost more than the assignment.
+        while targets.next_if(|(other, _)| *other < id).is_some() {}
+        let current = targets.next_if(|(other, _)| *other == id);
+        subscribers.push(Subscriber {
+            id,
+            instance: member.instance_id.as_deref(),
+            topics: Rc::clone(topics),
+            current: current.map_or(&nothing, |(_, target)| target),
+        });
+    }
     let assigned = assignor.assign(&subscribers, &|topic| cluster.partitions(topic));
     group
         .members

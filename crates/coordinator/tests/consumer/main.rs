@@ -12,6 +12,7 @@ mod convert;
 mod epochs;
 mod harness;
 mod join;
+mod mixed;
 mod regex;
 mod scale;
 mod simulated;

@@ -1,13 +1,5 @@
 //! Large groups settle in few heartbeats, and cost little.
 
-#![allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "the time that it takes is what is measured"
-)]
-
-use std::time::Instant;
-
 use wiber_coordinator::{ConsumerHeartbeat, TopicPartitions};
 
 use super::harness::{World, join, owning, plain};
@@ -97,6 +89,16 @@ fn settle(interval_ms: i32, assignor: &str, heartbeats_between: usize) -> usize 
     panic!("nothing settles");
 }
 
+/// How long this thread has had a processor, in milliseconds, as Linux counts it: others may be busy, too.
+fn processor_ms() -> u64 {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let ns = counted
+        .split(' ')
+        .next()
+        .and_then(|ns| ns.parse::<u64>().ok());
+    ns.expect("nanoseconds") / 1_000_000
+}
+
 #[test]
 fn a_thousand_members_settle_over_ten_thousand_partitions_within_a_second() {
     // At most one assignment in a second, as is the default; then one with each join, and the others heartbeating in between.
@@ -111,9 +113,9 @@ fn a_thousand_members_settle_over_ten_thousand_partitions_within_a_second() {
         if cfg!(debug_assertions) && interval_ms == 0 {
             continue;
         }
-        let start = Instant::now();
+        let start_ms = processor_ms();
         let rounds = settle(interval_ms, assignor, between);
-        let ms = start.elapsed().as_millis();
+        let ms = processor_ms() - start_ms;
         println!(
             "interval {interval_ms} ms, {assignor}, {between} between: {rounds} rounds, {ms} ms"
         );

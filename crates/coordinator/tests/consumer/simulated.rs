@@ -26,15 +26,15 @@ const GIVE_UP_LIMIT_MS: i64 = 40_000;
 
 /// A member of the consumer protocol, as a client has it.
 #[derive(Clone)]
-struct Consumer {
-    id: String,
+pub struct Consumer {
+    pub id: String,
     instance: Option<String>,
-    epoch: i32,
-    topics: BTreeSet<String>,
+    pub epoch: i32,
+    pub topics: BTreeSet<String>,
     regex: String,
     assignor: Option<String>,
     /// What it believes to have.
-    owned: TopicPartitions,
+    pub owned: TopicPartitions,
     /// What it was told to have, while it gives up what is not in that.
     told: Option<TopicPartitions>,
     /// What the coordinator knows it has, for all that it knows.
@@ -42,7 +42,7 @@ struct Consumer {
     heard_at: i64,
     told_at: i64,
     /// It does not know whether the coordinator has its last heartbeat: it tells everything.
-    tells_all: bool,
+    pub tells_all: bool,
     /// It says nothing, and does nothing with what it had.
     paused: bool,
     /// A static member that left for a while.
@@ -50,7 +50,35 @@ struct Consumer {
 }
 
 impl Consumer {
-    fn request(&self, rng: &mut Rng) -> ConsumerHeartbeatRequest {
+    /// A client that is to join.
+    pub fn new(id: String, now: i64) -> Consumer {
+        Consumer {
+            id,
+            instance: None,
+            epoch: 0,
+            topics: BTreeSet::new(),
+            regex: String::new(),
+            assignor: None,
+            owned: TopicPartitions::new(),
+            told: None,
+            said: TopicPartitions::new(),
+            heard_at: now,
+            told_at: 0,
+            tells_all: true,
+            paused: false,
+            away: false,
+        }
+    }
+
+    /// Gives everything up if by then it has heard nothing for too long, or taken too long to give up what it was told to.
+    pub fn give_up_if_late(&mut self, then: i64) {
+        let is_late = self.told.is_some() && then - self.told_at > GIVE_UP_LIMIT_MS;
+        if is_late || then - self.heard_at > HEARD_LIMIT_MS {
+            self.lose();
+        }
+    }
+
+    pub fn request(&self, rng: &mut Rng) -> ConsumerHeartbeatRequest {
         let all = self.tells_all || self.epoch == 0;
         ConsumerHeartbeatRequest {
             group: GROUP.to_owned(),
@@ -68,7 +96,7 @@ impl Consumer {
         }
     }
 
-    fn hear(&mut self, now: i64, answer: Result<ConsumerHeartbeat, GroupError>) {
+    pub fn hear(&mut self, now: i64, answer: Result<ConsumerHeartbeat, GroupError>) {
         match answer {
             Ok(answer) => {
                 self.heard_at = now;
@@ -113,14 +141,14 @@ impl Consumer {
     }
 
     /// It has given up what it was to, and takes what is new.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         if let Some(told) = self.told.take() {
             self.owned = told;
         }
     }
 }
 
-fn each(partitions: &TopicPartitions) -> impl Iterator<Item = (TopicId, i32)> {
+pub fn each(partitions: &TopicPartitions) -> impl Iterator<Item = (TopicId, i32)> {
     partitions
         .iter()
         .flat_map(|(topic, partitions)| partitions.iter().map(|partition| (*topic, *partition)))
@@ -199,22 +227,8 @@ impl Run {
             return;
         }
         self.made += 1;
-        let mut consumer = Consumer {
-            id: format!("m{}", self.made),
-            instance: self.rng.one_in(3).then(|| format!("i{}", self.made)),
-            epoch: 0,
-            topics: BTreeSet::new(),
-            regex: String::new(),
-            assignor: None,
-            owned: TopicPartitions::new(),
-            told: None,
-            said: TopicPartitions::new(),
-            heard_at: self.world.now.wall.0,
-            told_at: 0,
-            tells_all: true,
-            paused: false,
-            away: false,
-        };
+        let mut consumer = Consumer::new(format!("m{}", self.made), self.world.now.wall.0);
+        consumer.instance = self.rng.one_in(3).then(|| format!("i{}", self.made));
         subscribe(&mut self.rng, &mut consumer);
         self.members.push(consumer);
         self.heartbeat(self.members.len() - 1, true);
@@ -300,10 +314,7 @@ impl Run {
     fn wait(&mut self, ms: i64) {
         let then = self.world.now.wall.0 + ms;
         for member in self.members.iter_mut().filter(|m| !m.paused && !m.away) {
-            let is_late = member.told.is_some() && then - member.told_at > GIVE_UP_LIMIT_MS;
-            if is_late || then - member.heard_at > HEARD_LIMIT_MS {
-                member.lose();
-            }
+            member.give_up_if_late(then);
         }
         self.world.pass(ms);
     }
