@@ -45,6 +45,13 @@ COLUMNS = {
         Column("peak_mib", "peak MiB", 1),
         Column("cpu_percent", "CPU %", 1),
     ],
+    WAITING: [
+        Column("cpu_percent", "CPU %", 1),
+        Column("wake_one_us", "wake 1 µs"),
+        Column("wake_all_ms", "wake all ms"),
+        Column("rss_mib", "RSS MiB", 1),
+        Column("peak_mib", "peak MiB", 1),
+    ],
     TIME: [Column("ready_ms", "ready ms", 1), Column("first_ms", "first ms", 1)],
 }
 

@@ -21,9 +21,12 @@ SPREAD_RATE = 50_000
 SPREAD_BATCH = 10
 KIB = 1024
 LOADED_PARTITIONS = 100
+GROUPS = 10_000
+GROUP_PARTITIONS = 10
+"""For how many partitions each group commits."""
 SAMPLE_PAUSE_S = 0.05
 
-THROUGHPUT, LATENCY, MEMORY, TIME = "throughput", "latency", "memory", "time"
+THROUGHPUT, LATENCY, MEMORY, WAITING, TIME = "throughput", "latency", "memory", "waiting", "time"
 
 Metrics = dict[str, float]
 
@@ -265,6 +268,50 @@ def restart(side: Side, *, cold: bool) -> Metrics:
         broker.wipe()
 
 
+def restart_groups(side: Side) -> Metrics:
+    """A start after kill -9, until all groups have given what they had committed."""
+    broker = side.new_broker("groups")
+    broker.start()
+    sizes = ("--groups", str(GROUPS), "--partitions", str(GROUP_PARTITIONS))
+    try:
+        side.clients.bench(
+            "create-topics",
+            *("--connect", broker.address, "--topic", "first", "--partitions", str(GROUP_PARTITIONS)),
+        )
+        side.clients.bench("commit-groups", "--connect", broker.address, "--topic", "first", *sizes)
+        broker.kill()
+        return _start(side, broker, "first-offsets", *sizes)
+    finally:
+        broker.kill()
+        broker.wipe()
+
+
+def wait(side: Side) -> Metrics:
+    """Fetches and members that wait: what the broker does meanwhile, and how soon they are woken."""
+    broker = side.new_broker("wait")
+    broker.start()
+    try:
+        side.clients.bench("create-topics", "--connect", broker.address, "--topic", "wait", "--partitions", "2")
+        outcome = side.clients.bench(
+            "wait",
+            *("--connect", broker.address, "--broker-pid", str(broker.pid), "--topic", "wait"),
+            *("--seconds", str(max(1, round(side.plan.seconds)))),
+            deadline_s=side.plan.deadline_s,
+        )
+        used = machine.memory(broker.pid)
+    finally:
+        broker.kill()
+        broker.wipe()
+    return {
+        "rss_mib": used.rss,
+        "pss_mib": used.pss,
+        "peak_mib": used.peak,
+        "cpu_percent": outcome["cpu_percent"],
+        "wake_one_us": outcome["wake_one_us"],
+        "wake_all_ms": outcome["wake_all_ms"],
+    }
+
+
 def create(side: Side, *, partitions: int) -> Metrics:
     """A topic is created, until all its partitions have leaders."""
     broker = side.broker()
@@ -373,6 +420,10 @@ def _rows() -> list[Row]:
         name = "restart-cold" if cold else "restart-warm"
         what = f"2 GB, kill -9, to the last record read; files {'not cached' if cold else 'cached'}"
         rows.append(Row(name, TIME, None, what, partial(restart, cold=cold), quick=not cold))
+    what = "10,000 groups, kill -9, to all their offsets"
+    rows.append(Row("restart-groups", TIME, None, what, restart_groups))
+    what = "10,000 fetches and 10,000 members that wait"
+    rows.append(Row("wait-10000", WAITING, None, what, wait))
     what = "a topic of 1,000 partitions: answered, all led"
     rows.append(Row("create-1000p", TIME, None, what, partial(create, partitions=1000), samples=2))
     return rows

@@ -80,11 +80,16 @@ impl Client {
         let fail = |error| BenchError::Connect(broker, error);
         let stream = TcpStream::connect(broker).map_err(fail)?;
         stream.set_nodelay(true).map_err(fail)?;
+        Client::of(stream)
+    }
+
+    /// A client of a connection on which nothing is on its way, or the answer of request 1.
+    pub fn of(stream: TcpStream) -> Result<Client, BenchError> {
         let answer_within = Duration::from_millis(REQUEST_TIMEOUT_MS as u64);
-        stream.set_read_timeout(Some(answer_within)).map_err(fail)?;
+        stream.set_read_timeout(Some(answer_within))?;
         Ok(Client {
             stream,
-            correlation_id: 0,
+            correlation_id: 1,
         })
     }
 
@@ -182,9 +187,19 @@ impl Client {
 
     /// Produces one record to partition 0, acknowledged by all.
     pub fn produce_one(&mut self, topic: &str, timestamp: TimestampMs) -> Result<(), BenchError> {
+        self.produce_one_to(topic, 0, timestamp)
+    }
+
+    /// Produces one record, acknowledged by all.
+    pub fn produce_one_to(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        timestamp: TimestampMs,
+    ) -> Result<(), BenchError> {
         let mut batch = BatchBuilder::new(timestamp);
         batch.push(timestamp, None, Some(b"first"), &[]);
-        let request = produce_request(&topic.into(), 0, batch.build().into_bytes());
+        let request = produce_request(&topic.into(), partition, batch.build().into_bytes());
         let answer = self.call(&request, PRODUCE_VERSION)?;
         let partition = answer
             .responses
@@ -251,10 +266,20 @@ impl Client {
             .ok_or(BenchError::Lacking(ApiKey::Fetch))
     }
 
-    fn call<R: Request>(&mut self, request: &R, version: i16) -> Result<R::Response, BenchError> {
+    /// Asks, and waits for the answer.
+    pub fn call<R: Request>(
+        &mut self,
+        request: &R,
+        version: i16,
+    ) -> Result<R::Response, BenchError> {
         self.correlation_id += 1;
         let frame = encode_request(request, version, self.correlation_id, Some(CLIENT_ID))?;
         self.stream.write_all(&frame.to_bytes())?;
+        self.answer::<R>(version)
+    }
+
+    /// The answer of what was sent last.
+    pub fn answer<R: Request>(&mut self, version: i16) -> Result<R::Response, BenchError> {
         let mut prefix = [0; SIZE_PREFIX_BYTES];
         self.stream.read_exact(&mut prefix)?;
         let mut answer = vec![0; answer_bytes(prefix)?];

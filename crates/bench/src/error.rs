@@ -62,6 +62,9 @@ impl BenchError {
                     | ErrorCode::BrokerNotAvailable
                     | ErrorCode::NotController
                     | ErrorCode::OffsetNotAvailable
+                    | ErrorCode::CoordinatorLoadInProgress
+                    | ErrorCode::CoordinatorNotAvailable
+                    | ErrorCode::NotCoordinator
             )
         })
     }

@@ -5,6 +5,7 @@
 
 mod client;
 mod error;
+mod groups;
 mod ideal;
 mod latency;
 mod load;
@@ -56,6 +57,21 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         expect_records: i64,
     },
+    /// Starts a broker and prints the time until it gave all offsets that groups had committed before.
+    FirstOffsets {
+        #[command(flatten)]
+        start: FirstAnswer,
+        /// How many groups.
+        #[arg(long, default_value_t = 10_000)]
+        groups: usize,
+        /// For how many partitions each has committed.
+        #[arg(long, default_value_t = 10)]
+        partitions: i32,
+    },
+    /// Commits once for each of many groups.
+    CommitGroups(groups::CommitGroups),
+    /// Has fetches and members of groups wait, and prints what that costs the broker, and how soon those that wait are woken.
+    Wait(groups::Wait),
     /// Runs the ideal broker: the least that a broker can do for a produce, to compare others with.
     Ideal(ideal::Options),
 }
@@ -164,6 +180,17 @@ fn run(command: Command) -> Result<(), BenchError> {
             start,
             expect_records,
         } => print(&start.launch().measure(&Probe::Fetch { expect_records })?),
+        Command::FirstOffsets {
+            start,
+            groups,
+            partitions,
+        } => print(
+            &start
+                .launch()
+                .measure(&Probe::Offsets { groups, partitions })?,
+        ),
+        Command::CommitGroups(options) => print(&options.run()?),
+        Command::Wait(options) => print(&options.run()?),
         Command::Ideal(options) => ideal::serve(&options),
     }
 }

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::client::{Client, ms, retry};
 use crate::error::BenchError;
+use crate::groups::check_offsets;
 use crate::load::wall_clock;
 
 /// How long a broker may take to stop before it is killed.
@@ -50,6 +51,13 @@ pub enum Probe {
     Fetch {
         /// How many there must be.
         expect_records: i64,
+    },
+    /// To give what many groups have committed: all that [`crate::groups::CommitGroups`] left.
+    Offsets {
+        /// How many groups.
+        groups: usize,
+        /// For how many partitions each.
+        partitions: i32,
     },
 }
 
@@ -147,6 +155,11 @@ impl Launch {
                 })?;
                 retry("the first acknowledgement", self.deadline, || {
                     client.produce_one(topic, wall_clock())
+                })
+            }
+            Probe::Offsets { groups, partitions } => {
+                retry("the offsets of all groups", self.deadline, || {
+                    check_offsets(client, topic, *groups, *partitions)
                 })
             }
             Probe::Fetch { expect_records } => {
