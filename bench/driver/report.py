@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from .rows import LATENCY, MEMORY, THROUGHPUT, TIME, Metrics, Row
+from .rows import LATENCY, MEMORY, THROUGHPUT, TIME, WAITING, Metrics, Row
 
 
 @dataclass(frozen=True)
