@@ -59,7 +59,7 @@ def batch(
     headers: Sequence[tuple[bytes, bytes | None]] = (),
     **fields: int,
 ) -> bytes:
-    """An uncompressed batch of records with these values, each `step_ms` later than the one before; fields as of `keyed`."""
+    """An uncompressed batch of records with these values, without keys; fields as of `keyed`."""
     return keyed(*((None, value) for value in values), step_ms=step_ms, headers=headers, **fields)
 
 
