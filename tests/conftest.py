@@ -44,7 +44,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
     """A broker that the tests of a session share; it must survive them all and stop cleanly."""
     directory = tmp_path_factory.mktemp("broker")
-    process = BrokerProcess(directory / "data", directory / "broker.log")
+    # Kafka's default for the first rebalance of a group would have each test of a group wait for three seconds.
+    at_once = ["--set", "group.initial.rebalance.delay.ms=0"]
+    process = BrokerProcess(directory / "data", directory / "broker.log", arguments=at_once)
     process.start()
     yield process
     try:

@@ -14,7 +14,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-from kafka_jars import CLIENTS_JAR, fetch_jars
+from kafka_jars import CLIENTS_JAR, fetch_jars, fetch_tools
 
 NO_ID = uuid.UUID(int=0)
 
@@ -244,7 +244,9 @@ def read_struct(fields: list[Field], reader: Reader, version: int, flexible: boo
             tag = reader.varint()
             inner = Reader(reader.take(reader.varint()))
             field = by_tag[tag]
-            values[field.name] = _read(field, inner, version, flexible)
+            # A struct that may be null has one byte before it, which for a tagged one is 0 where it is null.
+            absent = inner.data == b"\0" and field.fields is not None and not field.is_array
+            values[field.name] = None if absent and inner.take(1) else _read(field, inner, version, flexible)
             assert inner.at == len(inner.data), f"tag {tag} has bytes left"
     return SimpleNamespace(**values)
 
@@ -280,8 +282,24 @@ def message(name: str) -> Message:
     """A message by its name, such as `FetchRequest`."""
     fetch_jars()
     with zipfile.ZipFile(CLIENTS_JAR) as jar:
-        text = jar.read(f"common/message/{name}.json").decode()
-    return Message(json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)))
+        return _parsed(jar.read(f"common/message/{name}.json"))
+
+
+def _parsed(schema: bytes) -> Message:
+    return Message(json.loads(re.sub(r"^\s*//.*$", "", schema.decode(), flags=re.MULTILINE)))
+
+
+@cache
+def coordinator_records() -> dict[int, tuple[str, Message, Message]]:
+    """The records of consumers' groups, by the number that their keys begin with: name, key and value."""
+    (path,) = fetch_tools().glob("kafka-group-coordinator-[0-9]*.jar")
+    halves: dict[tuple[str, str], Message] = {}
+    with zipfile.ZipFile(path) as jar:
+        for entry in jar.namelist():
+            if half := re.fullmatch(r"common/message/((?!Share|Streams)\w+?)(Key|Value)\.json", entry):
+                halves[half[1], half[2]] = _parsed(jar.read(entry))
+    keys = [(name, key) for (name, half), key in halves.items() if half == "Key"]
+    return {key.api_key: (name, key, halves[name, "Value"]) for name, key in keys}
 
 
 def versions(api: str, since: int = 0) -> list[int]:
