@@ -183,6 +183,18 @@ def test_refused(client: Client, version: int) -> None:
     assert told(client, BROKER, ALL, "message.max.bytes") is None
 
 
+def test_settings_of_authentication_change(start_broker: StartBroker) -> None:
+    """Of the settings of TLS and SASL only keys and certificates want a listener to be named."""
+    with Client(start_broker().address) as client:
+        for key, value, default in (
+            ("sasl.kerberos.min.time.before.relogin", "58000", "60000"),
+            ("ssl.client.auth", "requested", "none"),
+        ):
+            change(client, "1", (key, SET, value))
+            synonyms = [(key, value, FROM_BROKER), (key, default, FROM_DEFAULT)]
+            becomes(client, BROKER, "1", key, (value, FROM_BROKER, synonyms))
+
+
 @pytest.mark.parametrize("version", versions("AlterConfigs"))
 def test_replace(start_broker: StartBroker, version: int) -> None:
     """The older request replaces everything that was given."""

@@ -11,6 +11,8 @@ from protocol.client import DEADLINE_S, Client, Error
 from protocol.schema import NO_ID, versions
 
 UNKNOWN_AUTHORIZED_OPERATIONS = -(2**31)
+# A bit for each operation that Kafka has for a cluster, and for a topic.
+ON_CLUSTER, ON_TOPIC = 8096, 3576
 
 
 def one(client: Client, version: int, **body: object) -> SimpleNamespace:
@@ -44,6 +46,24 @@ def test_a_topic_by_name(client: Client, broker: BrokerProcess, topic: str, vers
         assert found.topic_authorized_operations == UNKNOWN_AUTHORIZED_OPERATIONS
     if version >= 13:
         assert answer.error_code == Error.NONE
+
+
+@pytest.mark.parametrize("version", versions("Metadata", since=8))
+def test_what_may_be_done_is_told_when_asked(client: Client, topic: str, version: int) -> None:
+    """All that there is, as nobody is kept from anything: with a topic, and with the cluster while that had a field."""
+    client.create(topic)
+    asked = {"include_topic_authorized_operations": True}
+    if version <= 10:
+        asked["include_cluster_authorized_operations"] = True
+    named = [{"name": topic}, {"name": "nobody-made-this"}]
+    answer = client.ask("Metadata", version, topics=named, allow_auto_topic_creation=False, **asked)
+    assert [found.topic_authorized_operations for found in answer.topics] == [ON_TOPIC, ON_TOPIC]
+    if version <= 10:
+        assert answer.cluster_authorized_operations == ON_CLUSTER
+    if version >= 12:
+        stranger = [{"topic_id": uuid.uuid4(), "name": None}]
+        (found,) = client.ask("Metadata", version, topics=stranger, **asked).topics
+        assert found.topic_authorized_operations == UNKNOWN_AUTHORIZED_OPERATIONS
 
 
 @pytest.mark.parametrize("version", versions("Metadata"))

@@ -27,6 +27,20 @@ mod operation {
     pub(super) const SUBTRACT: i8 = 3;
 }
 
+/// What Kafka reloads while it runs for a listener that is named, and never for all (`SslConfigs.RECONFIGURABLE_CONFIGS`).
+const PER_LISTENER: [&str; 10] = [
+    "ssl.key.password",
+    "ssl.keystore.certificate.chain",
+    "ssl.keystore.key",
+    "ssl.keystore.location",
+    "ssl.keystore.password",
+    "ssl.keystore.type",
+    "ssl.truststore.certificates",
+    "ssl.truststore.location",
+    "ssl.truststore.password",
+    "ssl.truststore.type",
+];
+
 /// An alteration under way.
 #[derive(Debug)]
 pub(crate) struct AlterConfigs {
@@ -287,8 +301,7 @@ fn of_broker(
             "Cannot update these configs dynamically: [{fixed}]"
         ));
     }
-    let is_security = |name: &str| name.starts_with("ssl.") || name.starts_with("sasl.");
-    if let Some(security) = names(&|_, name| is_security(name)) {
+    if let Some(security) = names(&|_, name| PER_LISTENER.contains(&name)) {
         return refuse(format!(
             "These security configs can be dynamically updated only per-listener using the listener prefix: [{security}]"
         ));

@@ -14,7 +14,8 @@ const CONTROLLER: i8 = 2;
 
 /// What everybody may do where nobody is kept from anything: a bit for each operation that Kafka has for a cluster (`AclEntry`). They
 /// are CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS and IDEMPOTENT_WRITE.
-const ALL_OPERATIONS: i32 = 1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
+pub(super) const ALL_OPERATIONS: i32 =
+    1 << 5 | 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12;
 
 pub(super) fn begin(
     shard: &mut Shard,

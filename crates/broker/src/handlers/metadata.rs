@@ -20,6 +20,14 @@ const TOPIC_ID_VERSION: i16 = 12;
 #[derive(Debug)]
 pub(crate) struct Metadata {
     wanted: Vec<Wanted>,
+    operations: Operations,
+}
+
+/// Of what the client wants to know what it may do (KIP-430).
+#[derive(Clone, Copy, Debug)]
+struct Operations {
+    cluster: bool,
+    topics: bool,
 }
 
 /// A topic as the request names it.
@@ -40,13 +48,21 @@ pub(super) fn begin(
         .topics
         .as_ref()
         .is_none_or(|topics| version == 0 && topics.is_empty());
+    let operations = Operations {
+        cluster: body.include_cluster_authorized_operations,
+        topics: body.include_topic_authorized_operations,
+    };
     if all {
         let names = shard
             .image
             .topics()
             .map(|topic| Wanted::Name(topic.name.as_str().into()))
             .collect();
-        respond(shard, request, names, &BTreeMap::new(), fx);
+        let work = Metadata {
+            wanted: names,
+            operations,
+        };
+        respond(shard, request, work, &BTreeMap::new(), fx);
         return;
     }
     let mut wanted = Vec::new();
@@ -78,11 +94,12 @@ pub(super) fn begin(
             configs: Vec::new(),
         })
         .collect();
+    let work = Metadata { wanted, operations };
     if missing.is_empty() {
-        respond(shard, request, wanted, &BTreeMap::new(), fx);
+        respond(shard, request, work, &BTreeMap::new(), fx);
         return;
     }
-    shard.put_back(request, Work::Metadata(Metadata { wanted }));
+    shard.put_back(request, Work::Metadata(work));
     let command = Command::CreateTopics {
         topics: missing,
         validate_only: false,
@@ -124,13 +141,13 @@ pub(super) fn created(
             }
         }
     }
-    respond(shard, request, work.wanted, &failed, fx);
+    respond(shard, request, work, &failed, fx);
 }
 
 fn respond(
     shard: &mut Shard,
     request: RequestId,
-    wanted: Vec<Wanted>,
+    work: Metadata,
     failed: &BTreeMap<String, ErrorCode>,
     fx: &mut Vec<Effect>,
 ) {
@@ -146,11 +163,19 @@ fn respond(
         port,
         rack: shard.rack(),
     });
+    if work.operations.cluster {
+        response.cluster_authorized_operations = describe_cluster::ALL_OPERATIONS;
+    }
     let version = shard.version(request);
-    response.topics = wanted
-        .into_iter()
-        .map(|topic| describe(shard, version, topic, failed))
-        .collect();
+    let topics = work.wanted.into_iter().map(|wanted| {
+        let mut topic = describe(shard, version, wanted, failed);
+        // As in Kafka: an id that nobody knows is no topic that one could do something with, a name is.
+        if work.operations.topics && topic.error_code != ErrorCode::UnknownTopicId.code() {
+            topic.topic_authorized_operations = describe_topic_partitions::ALL_OPERATIONS;
+        }
+        topic
+    });
+    response.topics = topics.collect();
     shard.respond(request, &response, fx);
 }
 
