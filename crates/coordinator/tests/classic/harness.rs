@@ -1,6 +1,6 @@
 //! A coordinator with a clock, topics and a log, driven through its public surface.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -92,6 +92,8 @@ pub struct World {
     replies: BTreeMap<ReplyTo, (usize, Response)>,
     /// How much of the log is durable for sure, as somebody had a reply that rests on it.
     heard: usize,
+    /// Requests that have no reply yet.
+    pub unanswered: BTreeSet<ReplyTo>,
     next: u64,
     starts: u64,
 }
@@ -114,6 +116,7 @@ impl World {
             log: Vec::new(),
             replies: BTreeMap::new(),
             heard: 0,
+            unanswered: BTreeSet::new(),
             next: 0,
             starts: 0,
         };
@@ -134,6 +137,7 @@ impl World {
         self.starts += 1;
         self.coordinator = coordinator(&self.config, self.starts);
         self.replies.clear();
+        self.unanswered.clear();
         for record in self.log.clone() {
             self.coordinator.replay(record);
         }
@@ -153,6 +157,7 @@ impl World {
     pub fn send(&mut self, request: Request) -> ReplyTo {
         self.next += 1;
         let to = ReplyTo(self.next);
+        self.unanswered.insert(to);
         let mut out = Output::default();
         self.coordinator
             .handle(self.now, &Topics, to, request, &mut out);
@@ -208,8 +213,8 @@ impl World {
         self.coordinator.validate();
         self.log.extend(out.records);
         for (to, response) in out.replies {
-            let before = self.replies.insert(to, (self.log.len(), response));
-            assert!(before.is_none(), "{to:?} is replied to once");
+            assert!(self.unanswered.remove(&to), "{to:?} is replied to once");
+            self.replies.insert(to, (self.log.len(), response));
         }
     }
 

@@ -390,6 +390,31 @@ fn a_group_has_at_most_so_many_members() {
 }
 
 #[test]
+fn more_may_be_given_an_id_than_can_join_with_it() {
+    let mut world = World::with(|config| config.max_size = 2);
+    let ids: Vec<String> = (0..3)
+        .map(|_| {
+            let to = world.join(new_client());
+            world.refused(to).0
+        })
+        .collect();
+    let waiting: Vec<_> = ids
+        .iter()
+        .map(|id| world.join(with_id(new_client(), id)))
+        .collect();
+    let (_, error) = world.refused(waiting[2]);
+    assert!(matches!(error, GroupError::GroupMaxSizeReached(_)));
+    world.pass(6_000);
+    let (members, generation) = world.settle(waiting[..2].to_vec());
+    for member in &members {
+        assert_eq!(world.heartbeat(member, generation), Ok(()));
+    }
+    let to = world.join(with_id(new_client(), &ids[2]));
+    let (_, error) = world.refused(to);
+    assert!(matches!(error, GroupError::GroupMaxSizeReached(_)));
+}
+
+#[test]
 fn a_group_that_has_grown_too_large_shrinks() {
     let mut world = World::new();
     let (members, generation) = world.stable(3);

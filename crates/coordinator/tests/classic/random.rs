@@ -366,6 +366,11 @@ impl Run {
             self.work(step_ms);
             passed_ms += step_ms;
         }
+        assert!(
+            self.world.unanswered.is_empty(),
+            "in a stable group nobody waits: {:?}",
+            self.world.unanswered
+        );
     }
 
     fn is_settled(&mut self) -> bool {
