@@ -2,6 +2,7 @@
 
 use wiber_coordinator::{
     ConsumerHeartbeat, ConsumerHeartbeatRequest, GroupError, Request as GroupRequest, Response,
+    TopicPartitions,
 };
 use wiber_protocol::messages::consumer_group_heartbeat::{
     Assignment, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
@@ -31,9 +32,15 @@ pub(super) fn begin(
         Ok(partition) => partition,
         Err(error) => return respond(shard, request, of_code(error), fx),
     };
+    // A topic that is named twice is owned twice: what a member seems to have given up, another is given.
     let owned = |owned: Vec<RequestTopicPartitions>| {
-        let part = |part: RequestTopicPartitions| (part.topic_id, part.partitions);
-        owned.into_iter().map(part).collect()
+        let mut all = TopicPartitions::new();
+        for part in owned {
+            all.entry(part.topic_id)
+                .or_default()
+                .extend(part.partitions);
+        }
+        all
     };
     let asked = ConsumerHeartbeatRequest {
         group: body.group_id.into(),
@@ -71,7 +78,7 @@ pub(super) fn finish(
 }
 
 fn response(heartbeat: ConsumerHeartbeat) -> ConsumerGroupHeartbeatResponse {
-    let assignment = |partitions: wiber_coordinator::TopicPartitions| Assignment {
+    let assignment = |partitions: TopicPartitions| Assignment {
         topic_partitions: partitions
             .into_iter()
             .map(|(topic_id, partitions)| ResponseTopicPartitions {
