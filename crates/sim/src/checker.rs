@@ -8,6 +8,7 @@
 //!   stays readable. A log that lost records never gives their offsets again.
 
 mod answers;
+mod compacted;
 mod operations;
 mod partition;
 mod settings;
@@ -27,6 +28,7 @@ use crate::disk::wal_watch::{Cost, WalWatch};
 use crate::exchange::{Exchange, Place, Seen};
 use crate::story::{About, Story};
 pub use answers::{Scene, error_name};
+pub use compacted::{Content, contents_of};
 use operations::View;
 pub use partition::{Entry, LogRules, Partition};
 use settings::Settings;
@@ -51,6 +53,8 @@ pub struct Issued {
     pub timestamps: Rc<[i64]>,
     /// Of the records, not compressed.
     pub records: u64,
+    /// Each record.
+    pub contents: Rc<[Content]>,
     /// Whether it may be stored once only.
     pub idempotent: bool,
     /// Whether its records are compressed.
@@ -103,6 +107,8 @@ pub struct Excuses {
     pub space: bool,
     /// Producers' states expire.
     pub expiry: bool,
+    /// The clock jumps.
+    pub clock: bool,
 }
 
 /// See the module.
@@ -271,6 +277,7 @@ impl Checker {
         } else {
             Rc::clone(&issued.timestamps)
         };
+        let contents = Rc::clone(&issued.contents);
         let as_sent = issued.hash == hash(&batch.bytes()[wiber_model::batch::CRC_START..]);
         let to_its_place = issued.place.index == id.partition
             && self
@@ -282,7 +289,7 @@ impl Checker {
         } else if !to_its_place {
             self.fail(about, format!("{batch:?} was sent elsewhere"));
         }
-        let entry = Entry::of(batch, content, timestamps);
+        let entry = Entry::of(batch, content, timestamps, contents, now.wall);
         let result = self.partition(id).append(entry);
         self.expect(id, result);
     }
@@ -527,7 +534,9 @@ impl Checker {
             self.topics.insert(id.topic, topic);
         }
         let rules = LogRules::of(&state.configs);
-        self.partitions.insert(id, Partition::new(id, rules));
+        let mut partition = Partition::new(id, rules);
+        partition.clock_jumps = self.excuses.clock;
+        self.partitions.insert(id, partition);
     }
 
     fn partition(&mut self, id: PartitionId) -> &mut Partition {

@@ -37,6 +37,8 @@ counts! {
     SlowOperation: "slow operations",
     FlipInWal: "bits flipped in the WAL",
     FlipInCheckpoint: "bits flipped in a checkpoint",
+    RecordsCompacted: "records found compacted away",
+    SegmentsCompacted: "segments compacted",
     FlipInSegment: "bits flipped in a segment",
     FlipInIndex: "bits flipped in an index",
     WalDamage: "damaged WALs recovered from",

@@ -295,8 +295,15 @@ impl SimDisk {
                 FileId::Segment(other) if other.partition == segment.partition => Some(other.base),
                 _ => None,
             };
+            let is_compacted = |partition| {
+                self.names.files().any(|(file, _)| {
+                    matches!(file, FileId::Segment(s) if s.partition == partition && s.generation > 0)
+                })
+            };
             let bases = self.names.files().filter_map(of);
             let next = bases.filter(|base| *base > segment.base).min();
+            // A compacted segment reaches over others that are still there.
+            let next = next.filter(|_| !is_compacted(segment.partition));
             let range = segment.base..next.unwrap_or(Offset(i64::MAX));
             cost.unreadable = Some((segment.partition, range));
         }

@@ -5,7 +5,7 @@
 use wiber_broker::{BrokerOptions, ListenerOptions};
 use wiber_model::Rng;
 use wiber_storage::io::BLOCK_BYTES;
-use wiber_storage::store::StoreOptions;
+use wiber_storage::store::{CleanerOptions, StoreOptions};
 use wiber_storage::wal::WalOptions;
 
 use crate::client::TopicPlan;
@@ -172,6 +172,12 @@ impl Plan {
                 faults = faults.with(*fault);
             }
         }
+        let topics = topics(rng);
+        let is_compacted =
+            |(key, value): &(String, String)| key == "cleanup.policy" && value.contains("compact");
+        let keyed = topics
+            .iter()
+            .any(|topic| topic.configs.iter().any(is_compacted));
         Plan {
             steps,
             incidents: incidents(rng, steps, faults),
@@ -186,8 +192,10 @@ impl Plan {
             shards_max: 1 + rng.below(3) as u16,
             late_messages: pick(rng, &[0, 4, 20]),
             faults,
-            topics: topics(rng),
-            producers: (0..1 + rng.below(3)).map(|_| producer(rng)).collect(),
+            producers: (0..1 + rng.below(3))
+                .map(|_| producer(rng, keyed))
+                .collect(),
+            topics,
             consumers: (0..rng.below(3)).map(|_| consumer(rng)).collect(),
             pauses_us: (
                 pick(rng, &[500, 2_000, 10_000]),
@@ -296,6 +304,14 @@ fn options(rng: &mut Rng, faults: FaultSet) -> BrokerOptions {
             86_400_000
         },
         fetch_sessions_max: pick(rng, &[1, 2, 100]),
+        cleaner: CleanerOptions {
+            rounds_max: pick(rng, &[1, 1, 3]),
+            map_bytes_max: pick(rng, &[50, 200, 100_000]),
+            buffer_bytes: pick(rng, &[0, 500, 20_000]),
+            bytes_per_second: pick(rng, &[1e5, 1e7, f64::MAX]),
+            backoff_ms: pick(rng, &[1, 5, 50]),
+            ..CleanerOptions::default()
+        },
         wal,
         store,
         ..BrokerOptions::default()
@@ -342,6 +358,9 @@ fn topics(rng: &mut Rng) -> Vec<TopicPlan> {
                 configs.push(((*key).to_owned(), value_of(rng, key).to_owned()));
             }
         }
+        if rng.one_in(3) {
+            configs.extend(compaction(rng));
+        }
         TopicPlan {
             name: format!("topic-{i}").into(),
             partitions: 1 + rng.below(3) as i32,
@@ -352,13 +371,27 @@ fn topics(rng: &mut Rng) -> Vec<TopicPlan> {
     (0..count).map(|i| topic(rng, i)).collect()
 }
 
-fn producer(rng: &mut Rng) -> ProducerPlan {
+/// The settings of a topic that is compacted; they stay.
+fn compaction(rng: &mut Rng) -> Vec<(String, String)> {
+    let settings: [(&str, &[&str]); 5] = [
+        ("cleanup.policy", &["compact", "compact", "compact,delete"]),
+        ("min.cleanable.dirty.ratio", &["0.0", "0.01", "0.5"]),
+        ("delete.retention.ms", &["0", "20", "200", "86400000"]),
+        ("min.compaction.lag.ms", &["0", "0", "0", "20"]),
+        ("max.compaction.lag.ms", &["50", "1000", "1000000"]),
+    ];
+    let draw = |(key, values): (&str, &[&str])| (key.to_owned(), pick(rng, values).to_owned());
+    settings.map(draw).into_iter().collect()
+}
+
+fn producer(rng: &mut Rng, keyed: bool) -> ProducerPlan {
     let idempotent = !rng.one_in(3);
     ProducerPlan {
         idempotent,
         batches: pick(rng, &[20, 200, 1000]),
         pause_us: pick(rng, &[20, 100, 1_000, 5_000]),
         records_max: pick(rng, &[1, 3, 10]),
+        keyed,
         value_bytes_max: pick(rng, &[10, 100, 1_500]),
         compressed: pick(rng, &[0, 0, 0, 10]),
         time_spread_ms: pick(rng, &[0, 0, 20, 200]),

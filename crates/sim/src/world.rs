@@ -210,6 +210,7 @@ impl<'a> World<'a> {
         disk.faults = plan.disk_faults;
         let mut checker = Checker::default();
         checker.excuses.expiry = plan.faults.has(crate::plan::Fault::Expiry);
+        checker.excuses.clock = plan.faults.has(crate::plan::Fault::Clock);
         checker.excuses.read_errors = plan.disk_faults.read_error > 0;
         let mut incidents = plan.incidents.clone().into_iter();
         let client_rngs = (0..=verifier).map(|_| rng.fork()).collect();

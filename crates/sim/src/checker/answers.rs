@@ -12,7 +12,8 @@ use wiber_protocol::messages::{
 };
 use wiber_protocol::{ErrorCode, Str};
 
-use super::{Checker, Partition, hash};
+use super::compacted::Found;
+use super::{Checker, Partition};
 use crate::coverage::{Count, Coverage};
 use crate::disk::wal_watch::WalWatch;
 use crate::exchange::{Answer, Ask, Exchange, Place, Seen};
@@ -411,9 +412,12 @@ impl Checker {
             self.fail(about, what);
             return 0;
         }
-        match check_records(partition, *offset, seen, data, records) {
-            Ok((batches, records)) => {
-                scene.coverage.add_many(Count::RecordsVerified, records);
+        match check_records(partition, *offset, seen, data, records, scene.now) {
+            Ok((batches, found)) => {
+                scene
+                    .coverage
+                    .add_many(Count::RecordsVerified, found.records);
+                scene.coverage.add_many(Count::RecordsCompacted, found.gone);
                 batches
             }
             Err(what) => {
@@ -565,7 +569,8 @@ impl Checker {
                         continue;
                     };
                     if partition.present
-                        && let Err(what) = check_offset(partition, *seen, timestamp, answer)
+                        && let Err(what) =
+                            check_offset(partition, *seen, timestamp, answer, scene.now)
                     {
                         self.fail(about, what);
                     }
@@ -817,7 +822,8 @@ fn check_records(
     seen: Option<Seen>,
     data: &PartitionData,
     records: Bytes,
-) -> Result<(usize, u64), String> {
+    now: Now,
+) -> Result<(usize, Found), String> {
     let high_watermark = Offset(data.high_watermark);
     if high_watermark > partition.visible_end
         || seen.is_some_and(|seen| high_watermark < seen.visible_end)
@@ -834,28 +840,29 @@ fn check_records(
             data.last_stable_offset, data.log_start_offset, partition.start
         ));
     }
-    let mut expected = partition.from(offset).iter();
-    let mut count = (0, 0);
+    let mut next = offset;
+    let (mut count, mut found) = (0, Found::default());
     for batch in Batches::new(records) {
         let batch = batch
             .map_err(|error| format!("a fetch at {offset} gives what is no batch: {error}"))?;
-        let entry = expected.next();
-        let same = entry.is_some_and(|entry| {
-            entry.base == batch.base_offset() && entry.hash == hash(batch.bytes())
-        });
-        if !same {
-            return Err(format!(
-                "invariant 11: a fetch at {offset} gives {batch:?}, where there should be {entry:?}"
-            ));
+        let context = |what| format!("a fetch at {offset} gives {batch:?}: {what}");
+        let in_order = batch.next_offset() > next && (count == 0 || batch.base_offset() >= next);
+        if !in_order {
+            return Err(context(format!("invariant 11: it does not follow {next}")));
         }
         if batch.next_offset() > high_watermark {
             return Err(format!(
                 "a fetch gives {batch:?} beyond its high watermark {high_watermark}"
             ));
         }
-        count = (count.0 + 1, count.1 + batch.record_count() as u64);
+        let before = partition.check_all_gone(next, batch.base_offset(), now);
+        let of_batch = partition.check_compacted(&batch, now).map_err(context)?;
+        found.records += of_batch.records;
+        found.gone += of_batch.gone + before.map_err(context)?;
+        next = batch.next_offset();
+        count += 1;
     }
-    Ok(count)
+    Ok((count, found))
 }
 
 /// Checks an offset that was looked up.
@@ -864,6 +871,7 @@ fn check_offset(
     seen: Seen,
     timestamp: i64,
     answer: &ListOffsetsPartitionResponse,
+    now: Now,
 ) -> Result<(), String> {
     const LATEST: i64 = -1;
     const EARLIEST: i64 = -2;
@@ -887,7 +895,7 @@ fn check_offset(
             ))
         }
         MAX_TIMESTAMP => {
-            let least = partition.max_timestamp(partition.start, seen.visible_end);
+            let least = partition.max_timestamp(partition.start, seen.visible_end, now);
             let there = partition.timestamp_of(offset);
             // As in Kafka there is no answer while the newest record is not visible.
             let none = offset.0 == -1 && (least.is_none() || partition.end > seen.visible_end);
@@ -905,7 +913,7 @@ fn check_offset(
             } else {
                 offset
             };
-            let earlier = partition.find_timestamp(timestamp, partition.start, before);
+            let earlier = partition.find_timestamp(timestamp, partition.start, before, now);
             let there = partition.timestamp_of(offset);
             let fits = there == Some(answer.timestamp)
                 && there >= Some(timestamp)

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
-use wiber_model::{Batch, LeaderEpoch, Offset, PartitionId, TimestampMs};
+use wiber_model::{Batch, LeaderEpoch, Now, Offset, PartitionId, TimestampMs};
 use wiber_storage::PartitionLog;
 use wiber_storage::log::{ProducerEntry, REMEMBERED_BATCHES};
 
+use super::compacted::Content;
 use crate::disk::wal_watch::WalWatch;
 
 /// A batch at its place.
@@ -37,6 +38,10 @@ pub struct Entry {
     pub producer: Option<(i64, i16, i32, i32)>,
     /// A flipped bit cost it: it is in a hole of the log.
     pub lost: bool,
+    /// Its records.
+    pub contents: Rc<[Content]>,
+    /// When it was appended, by the broker's clock.
+    pub appended: TimestampMs,
 }
 
 /// A producer's newest batches in a log.
@@ -55,12 +60,22 @@ pub struct LogRules {
     pub retention_ms: i64,
     /// `retention.bytes`.
     pub retention_bytes: i64,
+    /// Whether `cleanup.policy` has `compact`.
+    pub compact: bool,
+    /// Whether it has `delete`.
+    pub delete: bool,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: i64,
 }
 
 impl LogRules {
     /// What a topic's settings come to.
     pub fn of(configs: &BTreeMap<String, String>) -> LogRules {
-        const WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+        const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+        const WEEK_MS: i64 = 7 * DAY_MS;
+        let policy = configs
+            .get("cleanup.policy")
+            .map_or("delete", String::as_str);
         let number = |key: &str, default: i64| {
             let value = configs.get(key).and_then(|value| value.parse().ok());
             value.unwrap_or(default)
@@ -69,6 +84,9 @@ impl LogRules {
             relaxed: configs.get("wiber.durability").map(String::as_str) == Some("relaxed"),
             retention_ms: number("retention.ms", WEEK_MS),
             retention_bytes: number("retention.bytes", -1),
+            compact: policy.contains("compact"),
+            delete: policy.contains("delete"),
+            delete_retention_ms: number("delete.retention.ms", DAY_MS),
         }
     }
 }
@@ -112,6 +130,10 @@ pub struct Partition {
     pub unreadable: Vec<Range<Offset>>,
     /// Whether the running broker has it.
     pub present: bool,
+    /// The newest offset of each key.
+    pub(super) newest: BTreeMap<u64, Offset>,
+    /// Whether the clock jumps in this run.
+    pub clock_jumps: bool,
     contents: BTreeMap<(Offset, LeaderEpoch), u64>,
     producers: BTreeMap<i64, Producer>,
 }
@@ -138,6 +160,8 @@ impl Partition {
             hit: Vec::new(),
             unreadable: Vec::new(),
             present: true,
+            newest: BTreeMap::new(),
+            clock_jumps: false,
             contents: BTreeMap::new(),
             producers: BTreeMap::new(),
         }
@@ -149,7 +173,16 @@ impl Partition {
             self.relaxed_until = self.end;
         }
         self.ever_relaxed |= rules.relaxed;
-        self.rules = rules;
+        // What was compacted stays so.
+        let compact = rules.compact || self.rules.compact;
+        let delete_retention_ms = rules
+            .delete_retention_ms
+            .min(self.rules.delete_retention_ms);
+        self.rules = LogRules {
+            compact,
+            delete_retention_ms,
+            ..rules
+        };
     }
 
     /// Whether batches are, or in this life of the broker were, acknowledged before they are synced.
@@ -240,6 +273,7 @@ impl Partition {
         }
         self.check_sequence(&entry)?;
         self.remember(&entry);
+        self.note_keys(&entry);
         self.end = entry.next;
         self.log.push(entry);
         Ok(())
@@ -368,8 +402,10 @@ impl Partition {
         }
         self.epoch_at_open = self.epoch;
         self.producers.clear();
+        self.newest.clear();
         for entry in std::mem::take(&mut self.log) {
             self.remember(&entry);
+            self.note_keys(&entry);
             self.log.push(entry);
         }
         if self.damaged || !self.hit.is_empty() {
@@ -396,20 +432,24 @@ impl Partition {
         Ok(())
     }
 
-    /// The first record at or after `from` and below `limit` with this timestamp or a later one.
+    /// The first record at or after `from` and below `limit` with this timestamp or a later one that is not compacted away.
     pub fn find_timestamp(
         &self,
         timestamp: i64,
         from: Offset,
         limit: Offset,
+        now: Now,
     ) -> Option<(Offset, i64)> {
         self.records(from, limit)
-            .find(|(_, time)| *time >= timestamp)
+            .find(|(offset, time)| *time >= timestamp && !self.may_be_gone(*offset, now))
     }
 
-    /// The largest timestamp at or after `from` and below `limit`.
-    pub fn max_timestamp(&self, from: Offset, limit: Offset) -> Option<i64> {
-        self.records(from, limit).map(|(_, time)| time).max()
+    /// The largest timestamp at or after `from` and below `limit` of a record that is not compacted away.
+    pub fn max_timestamp(&self, from: Offset, limit: Offset, now: Now) -> Option<i64> {
+        let there = self
+            .records(from, limit)
+            .filter(|(offset, _)| !self.may_be_gone(*offset, now));
+        there.map(|(_, time)| time).max()
     }
 
     /// The timestamp of a record.
@@ -430,8 +470,14 @@ impl Partition {
         let LogRules {
             retention_ms,
             retention_bytes,
+            compact,
+            delete,
             ..
         } = self.rules;
+        if compact || !delete {
+            // What compaction left of a segment may be older and smaller than what was written.
+            return delete;
+        }
         let gone = |entry: &&Entry| entry.base >= self.start && entry.next <= start;
         let newest = self
             .readable(Offset::ZERO)
@@ -567,7 +613,13 @@ impl Producer {
 
 impl Entry {
     /// What a batch is, its records having these timestamps.
-    pub fn of(batch: &Batch, content: u64, timestamps: Rc<[i64]>) -> Entry {
+    pub fn of(
+        batch: &Batch,
+        content: u64,
+        timestamps: Rc<[i64]>,
+        contents: Rc<[Content]>,
+        appended: TimestampMs,
+    ) -> Entry {
         let producer = (
             batch.producer_id().0,
             batch.producer_epoch().0,
@@ -584,6 +636,8 @@ impl Entry {
             timestamps,
             producer: (producer.0 >= 0).then_some(producer),
             lost: false,
+            contents,
+            appended,
         }
     }
 }

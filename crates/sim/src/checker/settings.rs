@@ -25,6 +25,11 @@ impl Settings {
         }
     }
 
+    /// What clients were told last.
+    pub fn told(&self) -> &BTreeMap<String, String> {
+        &self.told
+    }
+
     /// A request came in.
     pub fn asked(&mut self, at_ns: u64, edits: Edits) {
         self.open.insert(at_ns, edits);

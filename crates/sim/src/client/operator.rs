@@ -1,5 +1,7 @@
 //! Changes topics while others use them: settings, partitions, log starts.
 
+use std::collections::BTreeMap;
+
 use wiber_model::Offset;
 use wiber_protocol::Str;
 use wiber_protocol::messages as m;
@@ -89,6 +91,20 @@ fn replace(topic: Str, hands: &mut Hands<'_>) {
             });
         }
     }
+    // What is not named is set no more; whether a topic is compacted stays.
+    let topics = hands.checker.topics.values();
+    let told = topics.filter(|state| state.name == topic && !state.gone);
+    let kept = told.flat_map(|state| state.settings.told());
+    let kept: BTreeMap<_, _> = kept
+        .filter(|(key, _)| !SETTINGS.contains(&key.as_str()))
+        .collect();
+    configs.extend(
+        kept.into_iter()
+            .map(|(key, value)| m::alter_configs::AlterableConfig {
+                name: Str::from(key.as_str()),
+                value: Some(Str::from(value.as_str())),
+            }),
+    );
     hands.tell(|| format!("replaces the settings of {topic}: {configs:?}"));
     let request = m::AlterConfigsRequest {
         resources: vec![m::alter_configs::AlterConfigsResource {

@@ -14,7 +14,7 @@ use wiber_protocol::{ErrorCode, Str};
 use wiber_storage::compression::compress;
 
 use super::{Client, Connection, Hands, Phase, first_version_by_id};
-use crate::checker::{Checker, Issued, hash};
+use crate::checker::{Checker, Issued, contents_of, hash};
 use crate::coverage::Count;
 use crate::exchange::{Answer, Ask, Exchange, Place};
 use crate::story::About;
@@ -23,6 +23,9 @@ use crate::story::About;
 const BACKOFF_NS: u64 = 50_000_000;
 /// Kafka's `max.in.flight.requests.per.connection`.
 const IN_FLIGHT_MAX: usize = 5;
+
+/// How many keys there are where every record has one.
+const KEYS: u64 = 8;
 
 /// How a producer works.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub struct ProducerPlan {
     pub pause_us: u64,
     /// The most records of a batch.
     pub records_max: u64,
+    /// Whether every record has a key, one of few, and some have no value.
+    pub keyed: bool,
     /// The most bytes of a record's value.
     pub value_bytes_max: u64,
     /// One in so many batches is compressed; none, if 0.
@@ -404,11 +409,22 @@ fn make_batch(plan: &ProducerPlan, lane: &mut Lane, number: u32, hands: &mut Han
         let mut padding = vec![0; hands.rng.below(plan.value_bytes_max) as usize];
         hands.rng.fill(&mut padding);
         value.extend_from_slice(&padding);
-        let key = hands.rng.one_in(2).then_some(&b"key"[..]);
-        builder.push(timestamp, key, Some(&value), &[]);
+        if plan.keyed {
+            let key = format!("key {}", hands.rng.below(KEYS));
+            let tombstone = hands.rng.one_in(5);
+            // Not even batches of tombstones are equal.
+            let mark = format!("{}-{number}-{record}", hands.client);
+            let value = (!tombstone).then_some(&value[..]);
+            let headers = [("mark", Some(mark.as_bytes()))];
+            builder.push(timestamp, Some(key.as_bytes()), value, &headers);
+        } else {
+            let key = hands.rng.one_in(2).then_some(&b"key"[..]);
+            builder.push(timestamp, key, Some(&value), &[]);
+        }
         timestamps.push(timestamp.0);
     }
     let records_of_it = builder.payload().to_vec();
+    let contents = contents_of(&builder);
     let compressed = plan.compressed > 0 && hands.rng.one_in(plan.compressed);
     let batch = if compressed {
         let codecs = [
@@ -429,6 +445,7 @@ fn make_batch(plan: &ProducerPlan, lane: &mut Lane, number: u32, hands: &mut Han
         hash: hash(&batch.bytes()[wiber_model::batch::CRC_START..]),
         timestamps: Rc::from(timestamps),
         records: hash(&records_of_it),
+        contents,
         idempotent: plan.idempotent,
         compressed,
         appended: 0,

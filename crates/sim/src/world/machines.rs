@@ -275,6 +275,11 @@ impl World<'_> {
                 file: FileId::Segment(segment),
                 at: 0,
                 ..
+            } if segment.generation > 0 => Count::SegmentsCompacted,
+            DiskOp::Write {
+                file: FileId::Segment(segment),
+                at: 0,
+                ..
             } if segment.base.0 > 0 => Count::Rolls,
             DiskOp::Write {
                 file: FileId::Index(_),

@@ -312,7 +312,7 @@ impl Store {
         };
         let writes = match &cleaning.stage {
             Stage::Map { .. } | Stage::Discard(_) => false,
-            Stage::Write(writing) => writing.step != WriteStep::Read,
+            Stage::Write(writing) => !matches!(writing.step, WriteStep::Clear | WriteStep::Read),
         };
         match error {
             // It went as its log start moved.
