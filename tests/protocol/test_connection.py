@@ -45,6 +45,8 @@ SERVED = (
     "DescribeQuorum",
     "ElectLeaders",
     "ListPartitionReassignments",
+    "AlterPartitionReassignments",
+    "AlterReplicaLogDirs",
 )
 SOFTWARE = {"client_software_name": "schema", "client_software_version": "1.0"}
 UNKNOWN_API = 32_000

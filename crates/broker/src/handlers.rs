@@ -4,6 +4,8 @@
 //! advertised; what is not in it closes the connection, as in Kafka.
 
 mod alter_configs;
+mod alter_partition_reassignments;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -109,7 +111,9 @@ const SERVED: &[ApiKey] = &[
     ApiKey::DescribeQuorum,
     ApiKey::ElectLeaders,
     ApiKey::OffsetDelete,
+    ApiKey::AlterPartitionReassignments,
     ApiKey::ListPartitionReassignments,
+    ApiKey::AlterReplicaLogDirs,
     ApiKey::ConsumerGroupHeartbeat,
     ApiKey::ConsumerGroupDescribe,
 ];
@@ -153,6 +157,12 @@ pub(crate) fn begin(
         ApiKey::DescribeLogDirs => describe_log_dirs::begin(shard, request, decode(frame)?, fx)?,
         ApiKey::DescribeQuorum => describe_quorum::begin(shard, request, &decode(frame)?, fx)?,
         ApiKey::ElectLeaders => elect_leaders::begin(shard, request, decode(frame)?, fx)?,
+        ApiKey::AlterPartitionReassignments => {
+            alter_partition_reassignments::begin(shard, request, decode(frame)?, fx)?;
+        }
+        ApiKey::AlterReplicaLogDirs => {
+            alter_replica_log_dirs::begin(shard, request, decode(frame)?, fx)?;
+        }
         ApiKey::ListPartitionReassignments => {
             list_partition_reassignments::begin(shard, request, &decode(frame)?, fx);
         }
