@@ -12,6 +12,7 @@ from clients.drivers.aio import Aio
 from clients.drivers.confluent import Confluent
 from clients.drivers.kafka_python import KafkaPython
 from clients.drivers.process import ProcessDriver
+from clients.kafka_tools import TOOLS, Ran, Tool
 from kafka_jars import CACHE, fetch_tools
 
 HERE = ROOT / "tests" / "clients" / "drivers"
@@ -92,3 +93,18 @@ def drivers(broker: BrokerProcess, tmp_path_factory: pytest.TempPathFactory) -> 
     drivers = Drivers(broker, tmp_path_factory)
     yield drivers
     drivers.close()
+
+
+@pytest.fixture
+def run(drivers: Drivers, broker: BrokerProcess) -> Tool:
+    """Runs a tool against the broker; its exit code must be `code`."""
+    java = drivers["java"]
+    assert isinstance(java, ProcessDriver)
+
+    def run(tool: str, *arguments: str, stdin: str = "", code: int = 0) -> Ran:
+        bootstrap = () if tool == "kafka-producer-perf-test" else ("--bootstrap-server", broker.address)
+        exit_code, out, err = java.run_tool(TOOLS[tool], [*bootstrap, *arguments], stdin.encode())
+        assert exit_code == code, f"{tool} {arguments} exited with {exit_code}:\n{out}\n{err}"
+        return Ran(exit_code, out, err)
+
+    return run

@@ -174,6 +174,13 @@ def wait_for_partitions(address: str, topic: str, partitions: int) -> None:
     wait_until(served, DEADLINE_S, f"all partitions of {topic} are served", interval_s=0.1)
 
 
+def end_offsets(address: str, topic: str, partitions: int) -> dict[int, int]:
+    """The end of each partition."""
+    admin = AdminClient({"bootstrap.servers": address})
+    wanted = {TopicPartition(topic, each): OffsetSpec.latest() for each in range(partitions)}
+    return {each.partition: done.result(DEADLINE_S).offset for each, done in admin.list_offsets(wanted).items()}
+
+
 def delete_topic(address: str, topic: str) -> None:
     """Deletes a topic."""
     admin = AdminClient({"bootstrap.servers": address})  # Held until the answer: without it, the call is cancelled.

@@ -3,56 +3,16 @@
 import json
 import random
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from broker_process import BrokerProcess, is_reference, wait_until
-from clients.conftest import Drivers
-from clients.drivers.process import ProcessDriver
+from clients.kafka_tools import Tool
 from clients.librdkafka import DEADLINE_S, Record, consume_all, create_topic, produce_all
 from wire import Connection
 
-TOOLS = {
-    "kafka-topics": "org.apache.kafka.tools.TopicCommand",
-    "kafka-configs": "kafka.admin.ConfigCommand",
-    "kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer",
-    "kafka-console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
-    "kafka-producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
-    "kafka-get-offsets": "org.apache.kafka.tools.GetOffsetShell",
-    "kafka-delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
-    "kafka-log-dirs": "org.apache.kafka.tools.LogDirsCommand",
-}
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a tool printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-
-Tool = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(drivers: Drivers, broker: BrokerProcess) -> Tool:
-    """Runs a tool against the broker; its exit code must be `code`."""
-    java = drivers["java"]
-    assert isinstance(java, ProcessDriver)
-
-    def run(tool: str, *arguments: str, stdin: str = "", code: int = 0) -> Ran:
-        bootstrap = () if tool == "kafka-producer-perf-test" else ("--bootstrap-server", broker.address)
-        exit_code, out, err = java.run_tool(TOOLS[tool], [*bootstrap, *arguments], stdin.encode())
-        assert exit_code == code, f"{tool} {arguments} exited with {exit_code}:\n{out}\n{err}"
-        return Ran(exit_code, out, err)
-
-    return run
 
 
 def test_topics(run: Tool, broker: BrokerProcess, topic: str) -> None:

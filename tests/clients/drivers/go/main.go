@@ -1,4 +1,4 @@
-// franz-go as a driver of the tests: it answers one JSON line for each that it reads. Usage: driver HOST:PORT
+// franz-go as a driver of the tests: it answers one JSON line for each that it reads, or runs members of groups. Usage: driver HOST:PORT [members]
 package main
 
 import (
@@ -53,6 +53,10 @@ type request struct {
 }
 
 func main() {
+	if len(os.Args) > 2 {
+		members(os.Args[1])
+		return
+	}
 	lines := bufio.NewReader(os.Stdin)
 	answers := json.NewEncoder(os.Stdout)
 	for {
