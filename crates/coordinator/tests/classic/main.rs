@@ -5,6 +5,7 @@
 mod expiry;
 mod groups;
 mod harness;
+mod hostile;
 mod join;
 mod offsets;
 mod random;
