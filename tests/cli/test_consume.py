@@ -156,7 +156,19 @@ def test_nobody_reads_at_all(cli: Cli, ten: str, arguments: tuple[str, ...]) -> 
     assert process.stderr.read() == b""
 
 
-@pytest.mark.parametrize("arguments", [("topic", "list"), ("topic", "describe"), ("consume", "{}", "--from-beginning")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("topic", "list"),
+        ("topic", "describe"),
+        ("consume", "{}", "--from-beginning"),
+        ("consume", "{}", "--group", "g"),
+        ("group", "describe", "--watch"),
+        ("config", "check"),
+        ("log", "verify"),
+        ("completions", "bash"),
+    ],
+)
 def test_no_output_at_all_is_a_failure(cli: Cli, ten: str, arguments: tuple[str, ...]) -> None:
     """Where standard output is closed from the start, what is printed would be lost."""
     line = cli.line(*(it.format(ten) for it in arguments))

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Map, json};
 use wiber_client::{ClientError, Cluster, Connection};
-use wiber_protocol::ApiKey;
 use wiber_protocol::messages::DescribeClusterRequest;
+use wiber_protocol::{ApiKey, Str};
 
 use crate::connect::{self, Connect};
 use crate::failure::Failure;
@@ -45,6 +45,17 @@ struct Broker {
     host: String,
     port: i32,
     rack: Option<String>,
+}
+
+impl Broker {
+    fn new(id: i32, host: &str, port: i32, rack: Option<Str>) -> Broker {
+        Broker {
+            id,
+            host: host.to_owned(),
+            port,
+            rack: rack.map(Into::into),
+        }
+    }
 }
 
 async fn describe(arguments: Describe) -> Result<(), Failure> {
@@ -98,12 +109,8 @@ async fn describe(arguments: Describe) -> Result<(), Failure> {
 async fn ask(cluster: &Cluster, connection: &Connection) -> Result<Described, ClientError> {
     if !connection.serves(ApiKey::DescribeCluster) {
         let answer = cluster.metadata(Some(&[]), false).await?;
-        let brokers = answer.brokers.iter().map(|it| Broker {
-            id: it.node_id,
-            host: it.host.to_string(),
-            port: it.port,
-            rack: it.rack.as_ref().map(ToString::to_string),
-        });
+        let brokers = answer.brokers.into_iter();
+        let brokers = brokers.map(|it| Broker::new(it.node_id, &it.host, it.port, it.rack));
         return Ok(Described {
             cluster_id: answer.cluster_id.map(Into::into),
             controller: Some(answer.controller_id).filter(|id| *id >= 0),
@@ -112,12 +119,8 @@ async fn ask(cluster: &Cluster, connection: &Connection) -> Result<Described, Cl
     }
     let answer = connection.call(&DescribeClusterRequest::default()).await?;
     ClientError::check(answer.error_code, answer.error_message.as_deref())?;
-    let brokers = answer.brokers.iter().map(|it| Broker {
-        id: it.broker_id,
-        host: it.host.to_string(),
-        port: it.port,
-        rack: it.rack.as_ref().map(ToString::to_string),
-    });
+    let brokers = answer.brokers.into_iter();
+    let brokers = brokers.map(|it| Broker::new(it.broker_id, &it.host, it.port, it.rack));
     Ok(Described {
         cluster_id: Some(answer.cluster_id.into()),
         controller: Some(answer.controller_id).filter(|id| *id >= 0),

@@ -7,6 +7,7 @@ use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
 use crate::failure::{Failure, exit_code};
+use crate::output;
 
 /// Prints what a shell needs to complete commands and flags.
 #[derive(Args)]
@@ -37,6 +38,7 @@ pub fn run(arguments: &Arguments, command: &mut Command) -> ExitCode {
     // The generator panics where it cannot write, so it writes to memory.
     let mut script = Vec::new();
     clap_complete::generate(shell, command, "wiber", &mut script);
-    let written = io::stdout().write_all(&script).map_err(Failure::from);
+    let written =
+        output::open().and_then(|()| io::stdout().write_all(&script).map_err(Failure::from));
     exit_code(written)
 }

@@ -6,14 +6,12 @@ mod start;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wiber_client::{Cluster, Consumer, ConsumerEvent, LATEST, ReceivedRecord, Topic};
 
@@ -139,7 +137,7 @@ async fn consume(arguments: Arguments) -> Result<(), Failure> {
     tokio::select! {
         outcome = reading => outcome,
         _ = interrupts.recv() => Ok(()),
-        Ok(()) = reader_gone() => Err(Failure::ReaderGone),
+        Ok(()) = output::reader_gone() => Err(Failure::ReaderGone),
     }
 }
 
@@ -368,26 +366,4 @@ impl Follow<'_> {
             unread
         });
     }
-}
-
-/// Ends when nobody reads standard output any more, if it is a pipe. Without this, `wiber consume chat | head -1` would wait for a second record.
-async fn reader_gone() -> Result<(), oneshot::error::RecvError> {
-    let (gone, is_gone) = oneshot::channel();
-    std::thread::spawn(move || {
-        use rustix::event::{PollFd, PollFlags, poll};
-        let out = io::stdout();
-        loop {
-            // No event is asked for: errors are told unasked.
-            let mut watched = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::empty())];
-            match poll(&mut watched, None) {
-                Err(rustix::io::Errno::INTR) => {}
-                Ok(_) if watched[0].revents().contains(PollFlags::ERR) => {
-                    let _ = gone.send(());
-                    return;
-                }
-                _ => return,
-            }
-        }
-    });
-    is_gone.await
 }

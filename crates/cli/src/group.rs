@@ -5,6 +5,7 @@ mod describe;
 mod partitions;
 mod reset;
 mod snapshot;
+mod watch;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use wiber_server::disk::DataDirectory;
 use wiber_server::inspect::{self, Depth, Found, Summary};
 
 use crate::failure::{Failure, after_printing, exit_code};
-use crate::output::Format;
+use crate::output::{self, Format};
 use crate::progress::Progress;
 
 /// Looks at a data directory, also while a broker uses it. Changes nothing.
@@ -52,6 +52,9 @@ pub struct Place {
 
 /// Runs the command.
 pub fn run(command: &Command) -> ExitCode {
+    if let Err(failure) = output::open() {
+        return exit_code(Err(failure));
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let (result, written) = match command {
         Command::Inspect {

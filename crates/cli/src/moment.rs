@@ -82,6 +82,11 @@ fn year(ms: i64) -> i16 {
     Timestamp::from_millisecond(ms).map_or(1970, |it| it.to_zoned(TimeZone::UTC).year())
 }
 
+/// Now, in milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
 /// A timestamp of a record for people: RFC 3339 in UTC, to the millisecond.
 pub fn rfc3339(ms: i64) -> String {
     match Timestamp::from_millisecond(ms) {

@@ -1,6 +1,7 @@
 //! What commands print: text for people, JSON for programs.
 
 mod closed;
+mod reader;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,6 +9,7 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::failure::Failure;
+pub use reader::reader_gone;
 
 /// How to print.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -49,6 +51,14 @@ pub fn line(text: &str) -> Result<(), Failure> {
     Ok(writeln!(io::stdout(), "{text}")?)
 }
 
+/// Prints whole lines.
+pub fn text(lines: &str) -> Result<(), Failure> {
+    open()?;
+    let mut out = io::stdout().lock();
+    out.write_all(lines.as_bytes())?;
+    Ok(out.flush()?)
+}
+
 /// Prints an object on a line.
 pub fn object(value: &Value) -> Result<(), Failure> {
     line(&value.to_string())
@@ -88,10 +98,12 @@ impl Table {
 
     /// Prints it, each line after `indent`.
     pub fn print(&self, indent: &str) -> Result<(), Failure> {
-        open()?;
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        out.write_all(self.rendered(indent, in_colour()).as_bytes())?;
-        Ok(out.flush()?)
+        text(&self.as_text(indent))
+    }
+
+    /// What would be printed.
+    pub fn as_text(&self, indent: &str) -> String {
+        self.rendered(indent, in_colour())
     }
 
     fn rendered(&self, indent: &str, bold: bool) -> String {

@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 use wiber_server::broker_config::{NodeConfig, Origin};
 
-use crate::failure::say;
-use crate::output::Format;
+use crate::failure::{exit_code, say};
+use crate::output::{self, Format};
 use crate::settings::Sources;
 
 /// What stands for a value that is not shown.
@@ -31,6 +31,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let found = arguments.sources.read();
     for problem in found.as_ref().err().into_iter().flatten() {
         say(problem);
+    }
+    if let Err(failure) = output::open() {
+        return exit_code(Err(failure));
     }
     let printed = match arguments.output {
         Format::Text => print(&found),

@@ -17,7 +17,7 @@ use wiber_client::{
     ReceivedRecord, Reset,
 };
 
-use super::{Arguments, Printer, bounds, check_show, reader_gone};
+use super::{Arguments, Printer, bounds, check_show};
 use crate::failure::{Failure, say};
 use crate::output;
 
@@ -83,7 +83,7 @@ pub async fn consume(arguments: Arguments) -> Result<(), Failure> {
     let outcome = tokio::select! {
         outcome = reading.run() => outcome,
         () = ends.wait() => Ok(()),
-        Ok(()) = reader_gone() => Err(Failure::ReaderGone),
+        Ok(()) = output::reader_gone() => Err(Failure::ReaderGone),
     };
     tokio::select! {
         ended = reading.end(outcome) => ended,

@@ -1,14 +1,18 @@
 //! `wiber group describe`: who is in a group, what they read, and how far they are.
 
+use std::time::Duration;
+
 use clap::Args;
 use wiber_client::groups::GROUPS_IN_REQUEST;
 use wiber_client::{Cluster, TopicPartition};
 use wiber_protocol::Str;
 
 use super::snapshot::{Snapshot, Snapshots, by_topic, host, type_name};
+use super::watch;
 use crate::connect::Connect;
 use crate::failure::{Failure, after_printing, say};
-use crate::output::{Output, Table, counted, line, object};
+use crate::moment::duration;
+use crate::output::{self, Output, Table, counted, line, object, text};
 use crate::progress::Progress;
 
 /// Shows groups: their state and members, and for each partition what is committed, where it ends, and how far behind the group is.
@@ -17,23 +21,32 @@ use crate::progress::Progress;
 Examples:
   wiber group describe billing              # for each partition: committed offset, end, lag, and who reads it
   wiber group describe billing --members    # for each member: where it is and what it reads
+  wiber group describe billing --watch      # the same again and again, with how fast it changes, until Ctrl-C
+  wiber group describe billing --watch=10s | jq -c '[.time, .lag]'
   wiber group describe -o json | jq '{group, lag}'")]
 pub struct Arguments {
     /// The groups [default: all].
     #[arg(value_name = "NAME")]
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// Shows the members and what each of them reads, rather than the partitions.
     #[arg(short, long)]
-    members: bool,
+    pub(super) members: bool,
+    /// Shows it again and again, every two seconds or as is said, until Ctrl-C; not on a terminal, as objects.
+    #[arg(short, long, value_name = "EVERY", num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = duration)]
+    watch: Option<Duration>,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
     #[command(flatten)]
-    connect: Connect,
+    pub(super) connect: Connect,
 }
 
 /// Runs the command.
 pub async fn run(arguments: Arguments) -> Result<(), Failure> {
+    output::open()?;
     let cluster = arguments.connect.cluster().await?;
+    if let Some(interval) = arguments.watch {
+        return watch::run(&cluster, &arguments, interval).await;
+    }
     let mut outcome = Ok(());
     let names = match chosen(&cluster, &arguments).await? {
         (names, None) => names,
@@ -68,7 +81,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// The groups that were named, or all; and a failure that was told, if not all are known.
-async fn chosen(
+pub(super) async fn chosen(
     cluster: &Cluster,
     arguments: &Arguments,
 ) -> Result<(Vec<Str>, Option<Failure>), Failure> {
@@ -108,19 +121,22 @@ fn show(snapshot: &Snapshot, arguments: &Arguments, follows: bool) -> Result<(),
     if arguments.output.is_json() {
         return object(&snapshot.as_json());
     }
-    if follows {
-        line("")?;
-    }
-    line(&heading(snapshot))?;
-    let table = if arguments.members {
+    let gap = if follows { "\n" } else { "" };
+    text(&format!(
+        "{gap}{}",
+        as_text(snapshot, arguments.members, "")
+    ))
+}
+
+/// A group for people. `more` is said of the group behind all else.
+pub(super) fn as_text(snapshot: &Snapshot, by_member: bool, more: &str) -> String {
+    let table = if by_member {
         members(snapshot)
     } else {
         partitions(snapshot)
     };
-    match table {
-        Some(table) => table.print("  "),
-        None => Ok(()),
-    }
+    let table = table.map_or(String::new(), |it| it.as_text("  "));
+    format!("{}{more}\n{table}", heading(snapshot))
 }
 
 /// All about the group that is not about a member or a partition.

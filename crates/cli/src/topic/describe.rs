@@ -15,7 +15,7 @@ use wiber_protocol::messages::describe_log_dirs::DescribableLogDirTopic;
 use super::{all_topics, replication_factor};
 use crate::config::{self, Described, Resource};
 use crate::connect::Connect;
-use crate::failure::{Failure, say};
+use crate::failure::{Failure, after_printing, say};
 use crate::output::{Output, Table, bytes_in_words, counted, line, object};
 
 /// Shows topics: partitions, leaders, replicas, offsets, sizes, and the settings that are not the default.
@@ -45,26 +45,28 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
     let resources: Vec<_> = topics.iter().map(|it| Resource::topic(&it.name)).collect();
     let settings = config::describe(&cluster, &resources).await?;
     let deadline = Instant::now() + arguments.connect.timeout();
-    let mut failed = false;
+    let (mut outcome, mut printed) = (Ok(()), Ok(()));
     for (i, (topic, settings)) in topics.iter().zip(&settings).enumerate() {
         let (offsets, unknown) = Offsets::of(&cluster, topic, deadline).await;
-        if arguments.output.is_json() {
-            object(&as_json(topic, &offsets, &sizes, settings))?;
-        } else {
+        // Each of them is asked for, whether anybody reads the results or not.
+        printed = printed.and_then(|()| {
+            if arguments.output.is_json() {
+                return object(&as_json(topic, &offsets, &sizes, settings));
+            }
             if i > 0 {
                 line("")?;
             }
-            print(topic, &offsets, &sizes, settings)?;
-        }
+            print(topic, &offsets, &sizes, settings)
+        });
         if let Some(error) = unknown {
-            failed = true;
+            outcome = Err(Failure::Told);
             say(&format!(
                 "{}: where all its partitions begin and end is not known: {error}",
                 topic.name
             ));
         }
     }
-    if failed { Err(Failure::Told) } else { Ok(()) }
+    after_printing(outcome, printed)
 }
 
 /// Where the partitions begin and end, as far as their leaders say.
