@@ -28,7 +28,7 @@ fn group() -> impl Strategy<Value = String> {
 }
 
 fn instance() -> impl Strategy<Value = Option<String>> {
-    prop_oneof![3 => Just(None), 2 => Just(Some("i".to_owned())), 1 => Just(Some("j".to_owned()))]
+    prop_oneof![8 => Just(None), 2 => Just(Some("i".to_owned())), 1 => Just(Some("j".to_owned()))]
 }
 
 fn number() -> impl Strategy<Value = i32> {
@@ -36,7 +36,7 @@ fn number() -> impl Strategy<Value = i32> {
 }
 
 fn timeout_ms() -> impl Strategy<Value = i32> {
-    prop_oneof![8 => 6_000..20_000i32, 1 => number()]
+    prop_oneof![16 => 6_000..20_000i32, 1 => number()]
 }
 
 fn bytes() -> impl Strategy<Value = Bytes> {
@@ -45,12 +45,13 @@ fn bytes() -> impl Strategy<Value = Bytes> {
 }
 
 fn protocol_type() -> impl Strategy<Value = String> {
-    prop_oneof![8 => Just("consumer"), 2 => Just("connect"), 1 => Just("")].prop_map(str::to_owned)
+    prop_oneof![16 => Just("consumer"), 2 => Just("connect"), 1 => Just("")].prop_map(str::to_owned)
 }
 
 fn join() -> impl Strategy<Value = Request> {
     let names = prop_oneof![Just("range"), Just("roundrobin"), Just("sticky")];
-    let protocols = proptest::collection::vec((names.prop_map(str::to_owned), bytes()), 0..4);
+    let odd = proptest::collection::vec((names.prop_map(str::to_owned), bytes()), 0..4);
+    let protocols = prop_oneof![4 => Just(crate::harness::protocols(&["range"])), 1 => odd];
     let flags = (any::<bool>(), any::<bool>());
     (
         group(),
@@ -175,7 +176,7 @@ fn other() -> impl Strategy<Value = Request> {
 fn any_op() -> impl Strategy<Value = Op> {
     let request = prop_oneof![6 => join(), 4 => sync(), 2 => commit(), 3 => consumer_heartbeat(), 4 => other()];
     prop_oneof![
-        16 => (request, 0..8usize).prop_map(|(request, member)| Op::Send(Box::new(request), member)),
+        16 => (request, 0..6usize).prop_map(|(request, member)| Op::Send(Box::new(request), member)),
         3 => (1..8_000i64).prop_map(Op::Pass),
         1 => (8_000..1_000_000i64).prop_map(Op::Pass),
         1 => (0..=100usize).prop_map(Op::Restart),
