@@ -19,7 +19,7 @@ use crate::cluster::{Cluster, ClusterOptions};
 /// The topic that there is.
 pub(crate) const TOPIC: &str = "t";
 /// The id of the broker.
-const BROKER: i32 = 1;
+pub(crate) const BROKER: i32 = 1;
 /// How long tests wait for answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -53,6 +53,12 @@ impl FakeBroker {
             address: format!("127.0.0.1:{port}"),
             accepted,
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> i32 {
+        let port = self.address.rsplit(':').next();
+        port.and_then(|it| it.parse().ok()).expect("a port")
     }
 
     /// How many connections were made to it.
@@ -103,6 +109,8 @@ fn versions() -> ApiVersionsResponse {
         ApiKey::ListOffsets,
         ApiKey::Metadata,
         ApiKey::InitProducerId,
+        ApiKey::FindCoordinator,
+        ApiKey::DeleteGroups,
     ];
     let api_keys = keys.map(|key| ApiVersion {
         api_key: key.number(),

@@ -687,3 +687,80 @@ fn sorted(topics: impl Iterator<Item = (Str, Vec<i32>)>) -> Vec<TopicPartition> 
     all.sort();
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use wiber_protocol::messages::delete_groups::DeletableGroupResult;
+    use wiber_protocol::messages::find_coordinator::Coordinator;
+    use wiber_protocol::messages::{DeleteGroupsResponse, FindCoordinatorResponse};
+
+    use super::*;
+    use crate::fake_broker::{BROKER, FakeBroker, answer};
+
+    /// One group is coordinated somewhere else the first time, another one is not there; the coordinator of all is not known at first.
+    #[tokio::test]
+    async fn a_coordinator_is_found_again_and_a_refusal_is_an_outcome() {
+        let port = Arc::new(OnceLock::new());
+        let (finds, deletions) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let (its_port, counted) = (port.clone(), deletions.clone());
+        let broker = FakeBroker::start(1, move |request| match request.key {
+            ApiKey::FindCoordinator => {
+                let asked: FindCoordinatorRequest = request.decode().expect("a FindCoordinator");
+                let first = finds.fetch_add(1, Ordering::Relaxed) == 0;
+                let code = if first {
+                    ErrorCode::CoordinatorNotAvailable
+                } else {
+                    ErrorCode::None
+                };
+                let told = asked.coordinator_keys.into_iter().map(|key| Coordinator {
+                    key,
+                    node_id: BROKER,
+                    host: Str::from_static("127.0.0.1"),
+                    port: its_port.get().copied().unwrap_or_default(),
+                    error_code: code.code(),
+                    ..Default::default()
+                });
+                let told = FindCoordinatorResponse {
+                    coordinators: told.collect(),
+                    ..Default::default()
+                };
+                answer(request, &told)
+            }
+            _ => {
+                let asked: DeleteGroupsRequest = request.decode().expect("a DeleteGroups");
+                let first = counted.fetch_add(1, Ordering::Relaxed) == 0;
+                let results = asked.groups_names.into_iter().map(|group_id| {
+                    let code = match group_id.as_str() {
+                        "moved" if first => ErrorCode::NotCoordinator,
+                        "missing" => ErrorCode::GroupIdNotFound,
+                        _ => ErrorCode::None,
+                    };
+                    DeletableGroupResult {
+                        group_id,
+                        error_code: code.code(),
+                    }
+                });
+                let told = DeleteGroupsResponse {
+                    results: results.collect(),
+                    ..Default::default()
+                };
+                answer(request, &told)
+            }
+        })
+        .await;
+        port.set(broker.port()).expect("it is set once");
+        let cluster = broker.cluster().await;
+        let groups = ["moved", "missing", "there"].map(Str::from_static);
+        let outcomes = cluster
+            .delete_groups(&groups, Duration::from_secs(30))
+            .await;
+        assert_eq!(outcomes["moved"], Ok(()));
+        assert_eq!(outcomes["there"], Ok(()));
+        let missing = outcomes["missing"].as_ref().expect_err("it is not there");
+        assert_eq!(missing.code(), Some(ErrorCode::GroupIdNotFound));
+        assert_eq!(deletions.load(Ordering::Relaxed), 2);
+    }
+}
