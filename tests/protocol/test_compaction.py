@@ -11,6 +11,8 @@ from conftest import StartBroker
 from protocol.client import DEADLINE_S, Client, Error, Topic, fetch_body
 from protocol.records import Record, batch, keyed, records_of
 from protocol.schema import versions
+from protocol.test_alter_configs import SET, alter, edits
+from protocol.test_configs import BROKER
 from protocol.test_produce import producer_id
 
 EARLIEST, LATEST, MAX_TIMESTAMP = -2, -1, -3
@@ -260,3 +262,17 @@ def test_records_need_keys(client: Client, topic: str, version: int) -> None:
         assert client.produce(made, batch(b"v"), version=version).error_code == Error.INVALID_RECORD
         answer = client.ask("Fetch", 12, **fetch_body(made, {0: {}}))
         assert answer.responses[0].partitions[0].high_watermark == 2
+
+
+def test_settings_of_the_cleaner(client: Client) -> None:
+    """They change while the broker runs, within bounds: threads by half or double, each with more than 1 MiB."""
+
+    def change(**values: str) -> list[Error]:
+        wanted = [(f"log.cleaner.{name.replace('_', '.')}", SET, value) for name, value in values.items()]
+        return alter(client, edits(BROKER, "", *wanted))
+
+    assert change(threads="0") == [Error.INVALID_REQUEST]
+    assert change(threads="3") == [Error.INVALID_REQUEST]
+    assert change(dedupe_buffer_size="1048576") == [Error.INVALID_REQUEST]
+    assert change(io_max_bytes_per_second="1000000.5", backoff_ms="100", io_buffer_size="100000") == [Error.NONE]
+    assert change(enable="false") == [Error.INVALID_REQUEST]

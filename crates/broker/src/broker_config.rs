@@ -354,6 +354,22 @@ mod tests {
     }
 
     #[test]
+    fn each_cleaner_wants_memory() {
+        assert!(errors(&[("log.cleaner.threads", "128")])[0].contains("1048576 bytes"));
+        let config = good(&[
+            ("log.cleaner.threads", "127"),
+            ("log.cleaner.io.max.bytes.per.second", "2.5E6"),
+            ("log.cleaner.enable", "false"),
+        ]);
+        let cleaner = config.options.broker.cleaner;
+        assert_eq!((cleaner.rounds_max, cleaner.enabled), (127, false));
+        assert_eq!(cleaner.bytes_per_second, 2.5e6);
+        assert_eq!(cleaner.map_bytes_max, 134_217_728);
+        let share = cleaner.share_of(2);
+        assert_eq!((share.rounds_max, share.map_bytes_max), (64, 67_108_864));
+    }
+
+    #[test]
     fn an_older_name_of_the_id_is_understood() {
         let id = |settings: &[(&str, &str)]| good(settings).options.broker.node_id.0;
         assert_eq!(id(&[("broker.id", "7")]), 7);

@@ -329,6 +329,16 @@ fn of_broker(
     if let Some(fault) = faults.into_iter().next() {
         return refuse(format!("{}: {}", fault.key, fault.why));
     }
+    let (now, then) = (
+        shard.options.cleaner.rounds_max,
+        altered.broker.cleaner.rounds_max,
+    );
+    // As Kafka's LogCleaner has it (`validateReconfiguration`).
+    if then != now && (then < 1 || then < now / 2 || then > now.saturating_mul(2)) {
+        return refuse(format!(
+            "log.cleaner.threads: {now} can become half or double of that and what is between, and at least 1"
+        ));
+    }
     let limits = &altered.network.admission;
     if let Some(peer) = shard.peer_of(request)
         && limits
