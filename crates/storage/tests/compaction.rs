@@ -641,6 +641,33 @@ fn a_full_disk_is_waited_out_and_leaves_nothing_behind() {
     assert_eq!(keys(&mut bench).len(), keys(&mut bench).len());
 }
 
+#[test]
+fn a_round_takes_the_time_that_its_bytes_are_granted() {
+    const BYTES_PER_SECOND: f64 = 1_000.0;
+    let mut bench = Bench::with(config(), 1 << 20);
+    for i in 0..100 {
+        put(&mut bench, &format!("key {}", i % 3), Some("a value"));
+    }
+    bench.checkpoint();
+    bench.store.configure_cleaner(CleanerOptions {
+        bytes_per_second: BYTES_PER_SECOND,
+        backoff_ms: BACKOFF_MS,
+        ..CleanerOptions::default()
+    });
+    let segments = bench.log().segments();
+    let bytes: u64 = segments[..segments.len() - 1].iter().map(|s| s.bytes).sum();
+    let begun = bench.now.monotonic.0;
+    while bench.ends.is_empty() {
+        bench.pass(10);
+        bench.store.clean(bench.now, &mut bench.fx);
+        bench.settle();
+    }
+    // What is new is read to map its keys, and once more to write what stays.
+    let took = (bench.now.monotonic.0 - begun) as f64 / 1e9;
+    let least = 2.0 * bytes as f64 / BYTES_PER_SECOND;
+    assert!(took >= least && took <= least * 1.5, "{took} and {least}");
+}
+
 /// A crash after any operation leaves a directory from which the last checkpoint brings back a log that lacks nothing.
 #[test]
 fn a_crash_at_any_step_costs_nothing() {
