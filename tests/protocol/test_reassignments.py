@@ -1,4 +1,4 @@
-"""AlterPartitionReassignments, AlterReplicaLogDirs: one broker with one directory has all replicas where they can be."""
+"""AlterPartitionReassignments and AlterReplicaLogDirs: a node alone has all replicas where they belong."""
 
 import pytest
 
