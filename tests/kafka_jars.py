@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka's client and tools, which Maven fetches once: classes, and message schemas."""
+"""The jars of Kafka's client, tools, Connect and Streams, which Maven fetches once: classes, and message schemas."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ CACHE = Path(os.environ.get("WIBER_CACHE", ROOT / ".cache"))
 CLIENTS = CACHE / "java-clients-4.3.1"
 CLIENTS_JAR = CLIENTS / "kafka-clients-4.3.1.jar"
 TOOLS = CACHE / "kafka-tools-4.3.1"
+APPS = CACHE / "kafka-apps-4.3.1"
 
 _COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 _CLIENTS = ROOT / "tests" / "clients"
@@ -23,6 +24,11 @@ def fetch_jars() -> Path:
 def fetch_tools() -> Path:
     """The folder of the jars of Kafka's tools and what they need, which are fetched where they are missing."""
     return _fetch(_CLIENTS / "drivers" / "java" / "pom.xml", TOOLS)
+
+
+def fetch_apps() -> Path:
+    """The folder of the jars of Kafka Connect and Kafka Streams, which are fetched where they are missing."""
+    return _fetch(_CLIENTS / "drivers" / "java" / "apps" / "pom.xml", APPS)
 
 
 def _fetch(pom: Path, directory: Path) -> Path:
