@@ -14,14 +14,17 @@ pub(crate) use member::Member;
 use crate::coordinator::ReplyTo;
 use crate::error::GroupError;
 use crate::groups::{Group, Groups};
-use crate::record::{ClassicGroupRecord, RECORD_BYTES_MAX};
+use crate::record::{ClassicGroupRecord, RECORD_BYTES_MAX, STRING_BYTES_MAX};
 use crate::request::{HeartbeatRequest, JoinRequest, LeaveRequest, SyncRequest};
 use crate::response::{ClassicDescription, LeftMember, Response};
 use crate::step::Step;
 
+/// What the id of a new member has after its beginning: a dash and a UUID. In bytes.
+const ID_SUFFIX_BYTES: usize = 37;
+
 impl Groups {
     /// JoinGroup.
-    pub(crate) fn join(&mut self, step: &mut Step<'_>, to: ReplyTo, request: JoinRequest) {
+    pub(crate) fn join(&mut self, step: &mut Step<'_>, to: ReplyTo, mut request: JoinRequest) {
         let bounds = step.config.min_session_timeout_ms..=step.config.max_session_timeout_ms;
         let error = if request.group.is_empty() {
             Some(GroupError::InvalidGroupId)
@@ -29,6 +32,12 @@ impl Groups {
             Some(GroupError::InvalidSessionTimeout)
         } else if request.stored_bytes() > RECORD_BYTES_MAX {
             Some(GroupError::RecordTooLarge)
+        } else if request.member_id.is_empty()
+            && request.id_prefix().len() + ID_SUFFIX_BYTES > STRING_BYTES_MAX
+        {
+            Some(GroupError::InvalidRequest(
+                "the member's id would be too long: it begins with the client's id or the group.instance.id".to_owned(),
+            ))
         } else {
             None
         };
@@ -36,6 +45,7 @@ impl Groups {
             step.reply(to, group::refused(request.member_id, error));
             return;
         }
+        request.protocols = member::each_once(request.protocols);
         match self.groups.get(&request.group) {
             Some(Group::Consumer(group)) if !group.is_empty() => {
                 self.consumer_classic_join(step, to, request);

@@ -8,8 +8,15 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use wiber_model::{LeaderEpoch, Offset, TimestampMs, TopicId};
 
-/// The most bytes that a client may have stored in one record: so much fits into a batch, whatever else the record has.
-pub(crate) const RECORD_BYTES_MAX: usize = wiber_model::limit::MAX_BATCH_BYTES / 2;
+/// The most bytes that a client may have stored in one record: so much fits into a batch, whatever else the record has. A
+/// member that speaks the classic protocol in a group of the consumer protocol has its subscription in its record twice.
+pub(crate) const RECORD_BYTES_MAX: usize = wiber_model::limit::MAX_BATCH_BYTES / 4;
+
+/// What an element of a list takes in a record besides its own bytes, at most: lengths and tags.
+pub(crate) const ELEMENT_BYTES: usize = 16;
+
+/// The longest string that a record may have, in bytes.
+pub(crate) const STRING_BYTES_MAX: usize = 0x7fff;
 
 /// Partitions by topic, in order.
 pub type TopicPartitions = BTreeMap<TopicId, Vec<i32>>;

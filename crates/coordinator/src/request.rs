@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use wiber_model::{LeaderEpoch, Offset, TopicId};
 
-use crate::record::TopicPartitions;
+use crate::record::{ELEMENT_BYTES, TopicPartitions};
 
 /// Who asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,15 @@ impl JoinRequest {
     /// How much of it is stored.
     pub(crate) fn stored_bytes(&self) -> usize {
         let protocols = self.protocols.iter();
-        protocols.map(|(name, data)| name.len() + data.len()).sum()
+        protocols
+            .map(|(name, data)| name.len() + data.len() + ELEMENT_BYTES)
+            .sum()
+    }
+
+    /// What the id of a new member begins with.
+    pub(crate) fn id_prefix(&self) -> &str {
+        let instance = self.instance_id.as_ref();
+        instance.unwrap_or(&self.caller.client_id)
     }
 }
 
@@ -259,6 +267,6 @@ impl ConsumerHeartbeatRequest {
     pub(crate) fn stored_bytes(&self) -> usize {
         let topics = self.topics.iter().flatten();
         let regex = self.regex.as_ref().map_or(0, String::len);
-        topics.map(String::len).sum::<usize>() + regex
+        topics.map(|name| name.len() + ELEMENT_BYTES).sum::<usize>() + regex
     }
 }

@@ -182,7 +182,7 @@ impl ClassicGroup {
     }
 
     /// Whether the group as it is can be stored.
-    pub(super) fn fits_a_record(&self) -> bool {
+    pub(crate) fn fits_a_record(&self) -> bool {
         let members = self.members.values().map(|member| {
             let metadata = member.metadata(self.protocol.as_deref()).len();
             metadata + member.assignment.len() + member.names_bytes()

@@ -69,9 +69,7 @@ impl ClassicGroup {
         to: ReplyTo,
         request: &JoinRequest,
     ) {
-        let prefix = request.instance_id.as_ref();
-        let prefix = prefix.unwrap_or(&request.caller.client_id);
-        let id = format!("{prefix}-{}", step.uuid());
+        let id = format!("{}-{}", request.id_prefix(), step.uuid());
         match &request.instance_id {
             Some(instance) => match self.static_members.get(instance).cloned() {
                 Some(before) => self.rejoin_static(step, reader, to, request, &before, &id),

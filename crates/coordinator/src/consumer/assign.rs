@@ -245,23 +245,19 @@ impl Groups {
         if members.is_empty() {
             return;
         }
-        if self.may_downgrade_without(step, id, members) {
-            self.downgrade(
-                step,
-                id,
-                members,
-                Some("the last members of the consumer protocol left"),
-            );
+        let reason = Some("the last members of the consumer protocol left");
+        if self.may_downgrade_without(step, id, members)
+            && self.downgrade(step, id, members, reason)
+        {
             return;
         }
         let Some(group) = self.consumer(id) else {
             return;
         };
-        let regexes = group
-            .members
+        let leaving = members
             .iter()
-            .filter(|(member, _)| members.contains(&***member));
-        let regexes: BTreeSet<String> = regexes.map(|(_, member)| member.regex.clone()).collect();
+            .filter_map(|member| group.members.get(&**member));
+        let regexes: BTreeSet<String> = leaving.map(|member| member.regex.clone()).collect();
         for member in members {
             self.remove_member(step, id, member);
             for timer in ConsumerTimer::all_of(id, member) {

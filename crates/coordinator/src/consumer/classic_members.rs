@@ -162,10 +162,8 @@ impl Groups {
             .and_then(|g| g.members.get(&**id))
             .map_or(0, |member| member.current.epoch);
         step.timers.cancel(ConsumerTimer::join(group, id));
-        if downgrades {
-            let reason = is_stale.then_some("the group was downgraded with a stale assignment");
-            self.downgrade(step, group, &BTreeSet::new(), reason);
-        } else {
+        let reason = is_stale.then_some("the group was downgraded with a stale assignment");
+        if !downgrades || !self.downgrade(step, group, &BTreeSet::new(), reason) {
             let session_ms = i64::from(request.session_timeout_ms);
             step.set_timer(ConsumerTimer::session(group, id), session_ms);
             let sync_ms = i64::from(request.rebalance_timeout_ms);

@@ -174,21 +174,17 @@ impl Groups {
     }
 
     /// Puts a classic group in the place of one of the consumer protocol, whose members all speak the classic one but for those who
-    /// leave; and lets it rebalance, if there is a reason.
+    /// leave; and lets it rebalance, if there is a reason. False if the group stays what it is, as the classic one could not be stored.
     pub(super) fn downgrade(
         &mut self,
         step: &mut Step<'_>,
         id: &str,
         leaving: &BTreeSet<String>,
         rebalance: Option<&str>,
-    ) {
+    ) -> bool {
         let Some(group) = self.consumer(id) else {
-            return;
+            return false;
         };
-        info!(
-            group = id,
-            "a group of the consumer protocol becomes a classic one"
-        );
         let mut tombstones = Vec::new();
         group.tombstones(id, &mut tombstones);
         let mut members = Vec::new();
@@ -216,14 +212,24 @@ impl Groups {
             classic.assignment = self.encoded(target, spoken, step.cluster);
             members.push(classic);
         }
-        let generation = group.epoch;
+        let (generation, now) = (group.epoch, step.now.wall);
+        let mut classic =
+            ClassicGroup::of_consumers(id.to_owned(), generation, members, now, &self.protocol);
+        if !classic.fits_a_record() {
+            info!(
+                group = id,
+                "stays a group of the consumer protocol: as a classic one it would be too large to be stored"
+            );
+            return false;
+        }
+        info!(
+            group = id,
+            "a group of the consumer protocol becomes a classic one"
+        );
         self.consumer_cancel_timers(step, id);
         for record in tombstones {
             self.emit(step, record);
         }
-        let now = step.now.wall;
-        let mut classic =
-            ClassicGroup::of_consumers(id.to_owned(), generation, members, now, &self.protocol);
         step.append(classic.record());
         for member in classic.members().keys() {
             classic.extend_session(step, member);
@@ -232,6 +238,7 @@ impl Groups {
             classic.prepare_rebalance(step, &self.protocol, reason);
         }
         self.groups.insert(id.to_owned(), Group::Classic(classic));
+        true
     }
 
     /// An assignment in the bytes of the consumers' embedded protocol, in the version that the member speaks.

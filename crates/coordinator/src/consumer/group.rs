@@ -314,10 +314,10 @@ impl ConsumerGroup {
     /// Whether a member subscribes to a topic, by name or by an expression that has been resolved.
     pub(crate) fn subscribes(&self, member: &Member, topic: &str) -> bool {
         member.topics.contains(topic)
-            || self
-                .regexes
-                .get(&member.regex)
-                .is_some_and(|resolved| resolved.topics.iter().any(|name| name == topic))
+            || self.regexes.get(&member.regex).is_some_and(|resolved| {
+                let found = resolved.topics.binary_search_by(|name| (**name).cmp(topic));
+                found.is_ok()
+            })
     }
 
     /// Whether nobody but perhaps the member itself holds a partition.
@@ -449,7 +449,9 @@ impl ConsumerGroup {
     /// What a regular expression came to.
     fn replay_regex(&mut self, regex: String, resolved: Option<RegexRecord>) {
         let before = match resolved {
-            Some(resolved) => {
+            Some(mut resolved) => {
+                resolved.topics.sort_unstable();
+                resolved.topics.dedup();
                 for topic in &resolved.topics {
                     count(&mut self.counts.topics, topic);
                 }

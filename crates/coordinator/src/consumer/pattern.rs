@@ -4,9 +4,11 @@
 //! so it is here. A name must match from end to end. Topics' names are ASCII, and classes such as `\w` mean ASCII in RE2/J.
 
 use regex::bytes::{Regex, RegexBuilder};
+use tracing::warn;
 
 use crate::cluster::Cluster;
 use crate::error::GroupError;
+use crate::record::ELEMENT_BYTES;
 
 /// The longest expression, in bytes.
 const LENGTH_MAX: usize = 16 * 1024;
@@ -29,7 +31,10 @@ pub(crate) fn check(expression: &str) -> Result<(), GroupError> {
     })
 }
 
-/// The names of the topics that match, in order; none if the expression is not valid.
+/// The most that an expression may come to, in bytes: so much fits into a record.
+const RESOLVED_MAX: usize = wiber_model::limit::MAX_BATCH_BYTES / 8 * 7;
+
+/// The names of the topics that match, in order, as many as fit into a record; none if the expression is not valid.
 pub(crate) fn matching(expression: &str, cluster: &dyn Cluster) -> Vec<String> {
     let Ok(regex) = compile(expression) else {
         return Vec::new();
@@ -41,6 +46,21 @@ pub(crate) fn matching(expression: &str, cluster: &dyn Cluster) -> Vec<String> {
         .collect();
     names.sort_unstable();
     names.dedup();
+    let mut bytes = 0;
+    let fits = names.iter().take_while(|name| {
+        bytes += name.len() + ELEMENT_BYTES;
+        bytes <= RESOLVED_MAX
+    });
+    let fits = fits.count();
+    if fits < names.len() {
+        warn!(
+            expression,
+            topics = names.len(),
+            "a regular expression comes to more topics than can be stored: those from {} on are left out",
+            names[fits]
+        );
+        names.truncate(fits);
+    }
     names
 }
 

@@ -3,7 +3,8 @@
 use wiber_coordinator::{GroupError, JoinRequest, Record};
 
 use crate::harness::{
-    GROUP, REBALANCE_MS, SESSION_MS, World, new_client, old_client, protocols, sync_of, with_id,
+    GROUP, REBALANCE_MS, SESSION_MS, World, new_client, old_client, protocols, static_client,
+    sync_of, with_id,
 };
 
 #[test]
@@ -22,6 +23,30 @@ fn a_request_out_of_bounds_is_refused() {
     });
     assert_eq!(world.refused(to).1, GroupError::InvalidGroupId);
     assert!(world.log.is_empty(), "nothing was written");
+}
+
+#[test]
+fn nobody_gets_an_id_that_is_longer_than_a_string_may_be() {
+    const STRING_BYTES_MAX: usize = 0x7fff;
+    let long = "x".repeat(STRING_BYTES_MAX);
+    let mut world = World::new();
+    let mut of_client = old_client();
+    of_client.caller.client_id.clone_from(&long);
+    let of_instance = static_client(&long);
+    for request in [of_client, of_instance] {
+        let to = world.join(request);
+        let error = world.refused(to).1;
+        assert!(matches!(&error, GroupError::InvalidRequest(_)), "{error:?}");
+    }
+    assert!(world.log.is_empty(), "nothing was written");
+
+    // What fits does.
+    let mut fits = old_client();
+    fits.caller.client_id = "x".repeat(STRING_BYTES_MAX - 37);
+    let to = world.join(fits);
+    world.pass(i64::from(world.config.initial_rebalance_delay_ms) * 2);
+    let (ids, _) = world.settle(vec![to]);
+    assert_eq!(ids[0].len(), STRING_BYTES_MAX);
 }
 
 #[test]

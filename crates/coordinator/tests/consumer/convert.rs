@@ -475,3 +475,49 @@ fn an_operator_removes_static_members_of_either_protocol_by_their_instance() {
     let tombstone = |record: &Record| matches!(record, Record::ConsumerMember { value: None, .. });
     assert!(world.log.iter().any(tombstone));
 }
+
+#[test]
+fn a_protocol_that_a_member_names_twice_counts_once() {
+    let world = &mut World::new(&[("a", 4)]);
+    world.beat(join("m", &["a"])).unwrap();
+    let new = |world: &mut World| {
+        let (id, refused) = world.join_now(classic_join("", &["a"], &NamedPartitions::new()));
+        assert_eq!(refused, Err(GroupError::MemberIdRequired));
+        classic_join(&id, &["a"], &NamedPartitions::new())
+    };
+    let mut twice = new(world);
+    let again = twice.protocols[0].clone();
+    twice.protocols.push(again);
+    world.join_now(twice).1.unwrap();
+    // What all have is in common, though one names it twice.
+    let mut same = new(world);
+    same.protocols.truncate(1);
+    world.join_now(same).1.unwrap();
+}
+
+#[test]
+fn a_group_that_would_not_fit_a_record_stays_what_it_is() {
+    const METADATA_BYTES: usize = 3 * 1024 * 1024;
+    let world = &mut World::new(&[("a", 4)]);
+    world.beat(join("m", &["a"])).unwrap();
+    for _ in 0..2 {
+        let nothing = NamedPartitions::new();
+        let (id, _) = world.join_now(classic_join("", &["a"], &nothing));
+        let mut request = classic_join(&id, &["a"], &nothing);
+        // Only the first of the protocols is read; so much of it nobody looks at.
+        request.protocols.truncate(1);
+        let mut metadata = request.protocols[0].1.to_vec();
+        metadata.extend(vec![b','; METADATA_BYTES]);
+        request.protocols[0].1 = metadata.into();
+        world.join_now(request).1.unwrap();
+    }
+    // The last member of the consumer protocol leaves.
+    world.beat(plain("m", -1)).unwrap();
+    assert_eq!(kind(world), "consumer");
+    assert_eq!(world.describe().unwrap().members.len(), 2);
+    let largest = world.log.iter().filter_map(|record| match record {
+        Record::ClassicGroup { value, .. } => value.as_ref(),
+        _ => None,
+    });
+    assert_eq!(largest.count(), 0);
+}

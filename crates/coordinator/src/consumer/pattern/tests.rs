@@ -29,6 +29,23 @@ impl Cluster for Names {
     }
 }
 
+/// More names than fit a record.
+const MANY: usize = 80_000;
+
+fn long_names() -> &'static [&'static str] {
+    let name = |number| &*format!("{number:0>249}").leak();
+    (0..MANY).map(name).collect::<Vec<&'static str>>().leak()
+}
+
+#[test]
+fn what_an_expression_comes_to_fits_a_record() {
+    let matching = matching(".*", &Names(long_names()));
+    let bytes: usize = matching.iter().map(String::len).sum();
+    assert!(bytes < wiber_model::limit::MAX_BATCH_BYTES, "{bytes}");
+    assert!(bytes > wiber_model::limit::MAX_BATCH_BYTES / 2, "{bytes}");
+    assert!(matching.is_sorted());
+}
+
 const TOPICS: Names = Names(&["a", "ab", "abc", "b.c", "bxc", "logs-1", "logs-22"]);
 
 #[test]
