@@ -185,9 +185,36 @@ def test_more_partitions_than_there_can_be(broker: BrokerProcess) -> None:
         "DescribeProducers": {"topics": [{"name": "t", "partition_indexes": names}]},
         "DescribeLogDirs": {"topics": [{"topic": "t", "partitions": names}]},
         "DescribeQuorum": {"topics": [{"topic_name": "t", "partitions": [{"partition_index": i} for i in names]}]},
+        "OffsetCommit": {"group_id": "g", "topics": [{"partitions": [{"partition_index": i} for i in names]}]},
+        "OffsetDelete": {
+            "group_id": "g",
+            "topics": [{"name": "t", "partitions": [{"partition_index": i} for i in names]}],
+        },
     }
     for api, body in requests.items():
         with Client(broker.address) as client, Client(broker.address) as other:
             client.send(api, versions(api)[-1], **body)
             assert client.is_closed(), api
+            assert metadata_log(other).leader_id == 1
+
+
+OFTEN = 200
+
+
+@pytest.mark.wiber_only("Kafka takes them all")
+def test_the_same_over_and_over(broker: BrokerProcess) -> None:
+    """What a group has stored may be large: it is not told as often as somebody cares to name the group."""
+    groups = ["g"] * OFTEN
+    topics = [{"name": "t", "partition_indexes": [0] * OFTEN}]
+    requests = [
+        ("DescribeGroups", {"groups": groups}),
+        ("ConsumerGroupDescribe", {"group_ids": groups}),
+        ("OffsetFetch", {"groups": [{"group_id": group, "topics": None} for group in groups]}),
+        ("OffsetFetch", {"groups": [{"group_id": "g", "topics": topics}]}),
+    ]
+    for api, body in requests:
+        with Client(broker.address) as client, Client(broker.address) as other:
+            version = 9 if api == "OffsetFetch" else versions(api)[-1]
+            client.send(api, version, **body)
+            assert client.is_closed(), (api, body)
             assert metadata_log(other).leader_id == 1

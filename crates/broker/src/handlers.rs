@@ -41,7 +41,7 @@ mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wiber_controller::{CommandError, CommandResult, MAX_PARTITIONS, MetadataLogState};
 use wiber_model::{Now, PartitionId};
@@ -184,9 +184,9 @@ pub(crate) fn begin(
         ApiKey::SyncGroup => sync_group::begin(shard, request, decode(frame)?, fx),
         ApiKey::Heartbeat => heartbeat::begin(shard, request, decode(frame)?, fx),
         ApiKey::LeaveGroup => leave_group::begin(shard, request, decode(frame)?, fx),
-        ApiKey::OffsetCommit => offset_commit::begin(shard, request, decode(frame)?, fx),
+        ApiKey::OffsetCommit => offset_commit::begin(shard, request, decode(frame)?, fx)?,
         ApiKey::OffsetFetch => offset_fetch::begin(shard, request, decode(frame)?, fx)?,
-        ApiKey::OffsetDelete => offset_delete::begin(shard, request, decode(frame)?, fx),
+        ApiKey::OffsetDelete => offset_delete::begin(shard, request, decode(frame)?, fx)?,
         ApiKey::DeleteGroups => delete_groups::begin(shard, request, &decode(frame)?, fx)?,
         ApiKey::ListGroups => list_groups::begin(shard, request, &decode(frame)?, fx),
         ApiKey::DescribeGroups => describe_groups::begin(shard, request, &decode(frame)?, fx)?,
@@ -219,7 +219,20 @@ pub(crate) fn begin(
     Ok(())
 }
 
-/// Refuses a request that names more partitions than a cluster can have, where the answer says much more of each than the request did.
+/// How many of the names in a request may be repetitions.
+const REPEATED_MAX: usize = 100;
+
+/// Refuses a request that names the same over and over, where the answer has no bound but that there is only so much to tell.
+fn check_repeated<T: Ord>(named: impl Iterator<Item = T>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    let repeated: usize = named.map(|name| usize::from(!seen.insert(name))).sum();
+    if repeated <= REPEATED_MAX {
+        return Ok(());
+    }
+    Err(format!("the request repeats {repeated} of the names in it"))
+}
+
+/// Refuses a request that names more partitions than a cluster can have, where each costs much more than its place in the request.
 fn check_named(partitions: usize) -> Result<(), String> {
     if partitions <= MAX_PARTITIONS {
         return Ok(());

@@ -27,6 +27,7 @@ pub(super) fn begin(
     fx: &mut Vec<Effect>,
 ) -> Result<(), String> {
     check_named(body.group_ids.len())?;
+    check_repeated(body.group_ids.iter())?;
     let described = Described {
         groups: body.group_ids.iter().map(Str::detached).collect(),
         operations: body.include_authorized_operations,

@@ -43,6 +43,7 @@ pub(super) fn begin(
     fx: &mut Vec<Effect>,
 ) -> Result<(), String> {
     check_named(body.groups.len())?;
+    check_repeated(body.groups.iter())?;
     let described = Described {
         groups: body.groups.iter().map(Str::detached).collect(),
         operations: body.include_authorized_operations,

@@ -35,7 +35,8 @@ pub(super) fn begin(
     request: RequestId,
     body: OffsetCommitRequest,
     fx: &mut Vec<Effect>,
-) {
+) -> Result<(), String> {
+    check_named(body.topics.iter().map(|topic| topic.partitions.len()).sum())?;
     let version = shard.version(request);
     let mut commit = Commit { topics: Vec::new() };
     let mut offsets = Vec::new();
@@ -81,14 +82,14 @@ pub(super) fn begin(
     }
     if offsets.is_empty() {
         respond(shard, request, commit, &[], fx);
-        return;
+        return Ok(());
     }
     let partition = match groups::partition_for(shard, &body.group_id) {
         Ok(partition) => partition,
         Err(error) => {
             let all = vec![error; offsets.len()];
             respond(shard, request, commit, &all, fx);
-            return;
+            return Ok(());
         }
     };
     let asked = CommitRequest {
@@ -102,6 +103,7 @@ pub(super) fn begin(
     };
     let asked = vec![(partition, GroupRequest::CommitOffsets(asked))];
     groups::ask(shard, request, Purpose::OffsetCommit(commit), asked, fx);
+    Ok(())
 }
 
 pub(super) fn finish(

@@ -27,7 +27,8 @@ pub(super) fn begin(
     request: RequestId,
     body: OffsetDeleteRequest,
     fx: &mut Vec<Effect>,
-) {
+) -> Result<(), String> {
+    check_named(body.topics.iter().map(|topic| topic.partitions.len()).sum())?;
     let mut deletion = Deletion { topics: Vec::new() };
     let mut partitions = Vec::new();
     for topic in body.topics {
@@ -44,7 +45,10 @@ pub(super) fn begin(
     }
     let partition = match groups::partition_for(shard, &body.group_id) {
         Ok(partition) => partition,
-        Err(error) => return respond_error(shard, request, error, fx),
+        Err(error) => {
+            respond_error(shard, request, error, fx);
+            return Ok(());
+        }
     };
     let asked = DeleteOffsetsRequest {
         group: body.group_id.into(),
@@ -52,6 +56,7 @@ pub(super) fn begin(
     };
     let asked = vec![(partition, GroupRequest::DeleteOffsets(asked))];
     groups::ask(shard, request, Purpose::OffsetDelete(deletion), asked, fx);
+    Ok(())
 }
 
 pub(super) fn finish(

@@ -67,6 +67,14 @@ pub(super) fn begin(
             .sum::<usize>()
     };
     check_named(wanted.iter().map(named).sum())?;
+    check_repeated(wanted.iter().map(|group| &group.group_id))?;
+    for group in &wanted {
+        let topics = group.topics.iter().flatten();
+        check_repeated(topics.flat_map(|topic| {
+            let partitions = topic.partition_indexes.iter();
+            partitions.map(|partition| (&topic.name, topic.topic_id, *partition))
+        }))?;
+    }
     let mut fetching = Fetching { groups: Vec::new() };
     let mut asked = Vec::new();
     for group in wanted {
