@@ -19,7 +19,6 @@ pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// What consumers say through the opaque bytes of a classic group.
 pub(crate) const CONSUMER_PROTOCOL: ConsumerProtocol = ConsumerProtocol {
     subscription: embedded::subscription,
-    encode_subscription: embedded::encode_subscription,
     assignment: embedded::assignment,
     encode_assignment: embedded::encode_assignment,
 };

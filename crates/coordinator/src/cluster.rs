@@ -56,8 +56,6 @@ pub type NamedPartitions = BTreeMap<String, Vec<i32>>;
 pub struct ConsumerProtocol {
     /// Reads a member's metadata; `None` if they cannot be read.
     pub subscription: fn(&Bytes) -> Option<(Subscription, i16)>,
-    /// Writes a member's metadata in a version of the protocol.
-    pub encode_subscription: fn(&Subscription, i16) -> Bytes,
     /// Reads a member's assignment; `None` if it cannot be read.
     pub assignment: fn(&Bytes) -> Option<Assignment>,
     /// Writes an assignment, without data of an assignor's, in a version of the protocol.

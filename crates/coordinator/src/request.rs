@@ -99,10 +99,7 @@ pub struct JoinRequest {
 impl JoinRequest {
     /// How much of it is stored.
     pub(crate) fn stored_bytes(&self) -> usize {
-        let protocols = self.protocols.iter();
-        protocols
-            .map(|(name, data)| name.len() + data.len() + ELEMENT_BYTES)
-            .sum()
+        told_bytes(&self.protocols)
     }
 
     /// What the id of a new member begins with.
@@ -110,6 +107,14 @@ impl JoinRequest {
         let instance = self.instance_id.as_ref();
         instance.unwrap_or(&self.caller.client_id)
     }
+}
+
+/// How much a member's protocols are, in bytes.
+pub(crate) fn told_bytes(protocols: &[(String, Bytes)]) -> usize {
+    let protocols = protocols.iter();
+    protocols
+        .map(|(name, data)| name.len() + data.len() + ELEMENT_BYTES)
+        .sum()
 }
 
 /// SyncGroup.

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use wiber_coordinator::{Assignment, NamedPartitions, Subscription};
-use wiber_protocol::Str;
 use wiber_protocol::internal::consumer_protocol::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartition,
 };
 use wiber_protocol::internal::{decode_lenient, encode_versioned};
+use wiber_protocol::{Message, Str};
 
 /// Reads a member's metadata, and their version.
 pub(super) fn subscription(bytes: &Bytes) -> Option<(Subscription, i16)> {
@@ -20,22 +20,6 @@ pub(super) fn subscription(bytes: &Bytes) -> Option<(Subscription, i16)> {
     Some((subscription, version))
 }
 
-/// Writes a member's metadata.
-pub(super) fn encode_subscription(subscription: &Subscription, version: i16) -> Bytes {
-    let message = ConsumerProtocolSubscription {
-        topics: subscription
-            .topics
-            .iter()
-            .map(|topic| topic.as_str().into())
-            .collect(),
-        user_data: None,
-        owned_partitions: partitions(&subscription.owned),
-        generation_id: subscription.generation,
-        rack_id: subscription.rack.as_deref().map(Str::from),
-    };
-    encode_versioned(&message, version).unwrap_or_default()
-}
-
 /// Reads a member's assignment.
 pub(super) fn assignment(bytes: &Bytes) -> Option<Assignment> {
     let (message, _) = decode_lenient::<ConsumerProtocolAssignment>(bytes.clone()).ok()?;
@@ -45,12 +29,13 @@ pub(super) fn assignment(bytes: &Bytes) -> Option<Assignment> {
     })
 }
 
-/// Writes a member's assignment.
+/// Writes a member's assignment: in the newest version, where the member speaks a newer one.
 pub(super) fn encode_assignment(assignment: &NamedPartitions, version: i16) -> Bytes {
     let message = ConsumerProtocolAssignment {
         assigned_partitions: partitions(assignment),
         user_data: None,
     };
+    let version = version.min(ConsumerProtocolAssignment::VERSIONS.max);
     encode_versioned(&message, version).unwrap_or_default()
 }
 
@@ -69,4 +54,19 @@ fn partitions(topics: &NamedPartitions) -> Vec<TopicPartition> {
         partitions: partitions.clone(),
     };
     topics.iter().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_speaks_a_newer_version_gets_its_assignment() {
+        let partitions = NamedPartitions::from([("topic".to_owned(), vec![0, 2])]);
+        for version in [0, 3, 4, i16::MAX] {
+            let bytes = encode_assignment(&partitions, version);
+            let read = assignment(&bytes).expect("an assignment");
+            assert_eq!(read.partitions, partitions, "version {version}");
+        }
+    }
 }

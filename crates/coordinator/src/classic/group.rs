@@ -15,13 +15,16 @@ use crate::cluster::ConsumerProtocol;
 use crate::coordinator::ReplyTo;
 use crate::error::GroupError;
 use crate::record::{ClassicGroupRecord, ClassicMemberRecord, RECORD_BYTES_MAX, Record};
-use crate::request::{Caller, JoinRequest};
+use crate::request::{Caller, JoinRequest, told_bytes};
 use crate::response::{ClassicDescription, Joined, JoinedMember, Response};
 use crate::step::Step;
 use crate::timers::Timer;
 
 /// The protocol type of consumers: the coordinator can read their metadata.
 pub(crate) const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
+
+/// The most bytes that the members of a group may tell of themselves, all together: a leader is sent much of it with each rebalance.
+const TOLD_BYTES_MAX: usize = 8 * RECORD_BYTES_MAX;
 
 /// Where a classic group stands. There is none that is dead: it is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,8 @@ pub(crate) struct ClassicGroup {
     pub(super) joining: usize,
     /// How many members support a protocol.
     support: BTreeMap<String, usize>,
+    /// How much the members have told of themselves, in bytes.
+    told_bytes: usize,
     /// What the members are subscribed to, if that can be known.
     pub(super) subscribed: Option<BTreeSet<String>>,
     /// The group was empty when it began to prepare this rebalance.
@@ -103,6 +108,7 @@ impl ClassicGroup {
             pending_syncs: BTreeSet::new(),
             joining: 0,
             support: BTreeMap::new(),
+            told_bytes: 0,
             subscribed: None,
             initial_delay: None,
         }
@@ -290,6 +296,18 @@ impl ClassicGroup {
             && protocols.any(|name| self.support_of(name) == self.members.len())
     }
 
+    /// Whether there is room for what a member tells that joins, in place of what it told before.
+    pub(super) fn has_room_for_protocols(&self, request: &JoinRequest) -> bool {
+        let instance = request.instance_id.as_ref();
+        let known = match instance.filter(|_| request.member_id.is_empty()) {
+            Some(instance) => self.static_members.get(instance),
+            None => Some(&request.member_id),
+        };
+        let before = known.and_then(|id| self.members.get(id));
+        let before = before.map_or(0, |member| told_bytes(&member.protocols));
+        self.told_bytes - before + told_bytes(&request.protocols) <= TOLD_BYTES_MAX
+    }
+
     fn support_of(&self, protocol: &str) -> usize {
         self.support.get(protocol).copied().unwrap_or(0)
     }
@@ -342,6 +360,7 @@ impl ClassicGroup {
         for (name, _) in &member.protocols {
             *self.support.entry(name.clone()).or_default() += 1;
         }
+        self.told_bytes += told_bytes(&member.protocols);
         self.joining += usize::from(member.join.is_some());
         self.leader.get_or_insert_with(|| member.id.clone());
         self.members.insert(member.id.clone(), member);
@@ -365,6 +384,7 @@ impl ClassicGroup {
     /// Takes out what is counted of a member.
     fn forget(&mut self, member: &Member) {
         self.joining -= usize::from(member.join.is_some());
+        self.told_bytes -= told_bytes(&member.protocols);
         for (name, _) in &member.protocols {
             if let Some(count) = self.support.get_mut(name) {
                 *count -= 1;
@@ -559,6 +579,12 @@ impl ClassicGroup {
         assert_eq!(
             self.support, support,
             "group {id} counts who supports a protocol"
+        );
+        let told = members.values().map(|member| told_bytes(&member.protocols));
+        assert_eq!(
+            self.told_bytes,
+            told.sum::<usize>(),
+            "group {id} counts what its members told"
         );
         assert_eq!(
             self.leader.is_none(),

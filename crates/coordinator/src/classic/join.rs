@@ -33,6 +33,18 @@ impl ClassicGroup {
             self.complete_if_all_joined(step, reader);
             return;
         }
+        if !self.has_room_for_protocols(request) {
+            let error = GroupError::GroupMaxSizeReached(format!(
+                "The members of group {} have told as much as a group may have.",
+                self.id
+            ));
+            if self.pending_joins.contains(&request.member_id) {
+                self.remove(step, &request.member_id);
+            }
+            step.reply(to, refused(request.member_id.clone(), error));
+            self.complete_if_all_joined(step, reader);
+            return;
+        }
         let names = request.protocols.iter().map(|(name, _)| name);
         if !self.supports(&request.protocol_type, names) {
             let error = GroupError::InconsistentGroupProtocol;

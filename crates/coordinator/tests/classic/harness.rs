@@ -69,10 +69,6 @@ fn read_subscription(metadata: &Bytes) -> Option<(Subscription, i16)> {
     Some((subscription, 0))
 }
 
-fn no_subscription(_: &Subscription, _: i16) -> Bytes {
-    Bytes::new()
-}
-
 fn no_assignment(_: &Bytes) -> Option<Assignment> {
     None
 }
@@ -367,7 +363,6 @@ impl Default for World {
 fn coordinator(config: &GroupConfig, seed: u64) -> Coordinator {
     let protocol = ConsumerProtocol {
         subscription: read_subscription,
-        encode_subscription: no_subscription,
         assignment: no_assignment,
         encode_assignment: no_partitions,
     };

@@ -50,6 +50,35 @@ fn nobody_gets_an_id_that_is_longer_than_a_string_may_be() {
 }
 
 #[test]
+fn what_the_members_tell_is_bounded_all_together() {
+    const MIB: usize = 1024 * 1024;
+    let mut world = World::new();
+    let large = || {
+        let mut request = old_client();
+        request.protocols[0].1 = vec![b','; 3 * MIB].into();
+        request
+    };
+    let mut ids = Vec::new();
+    let waiting: Vec<_> = (0..10).map(|_| world.join(large())).collect();
+    let to = world.join(large());
+    let error = world.refused(to).1;
+    assert!(
+        matches!(&error, GroupError::GroupMaxSizeReached(_)),
+        "{error:?}"
+    );
+    // Who is in may say the same again, and less takes less.
+    world.pass(i64::from(world.config.initial_rebalance_delay_ms) * 2);
+    for to in waiting {
+        ids.push(world.joined(to).0);
+    }
+    world.join(with_id(large(), &ids[0]));
+    world.join(with_id(old_client(), &ids[1]));
+    let again = world.join(large());
+    world.coordinator.validate();
+    assert_eq!(world.reply(again), None, "it has room, and waits");
+}
+
+#[test]
 fn an_id_that_no_group_gave_is_unknown() {
     let mut world = World::new();
     let to = world.join(with_id(old_client(), "stranger"));

@@ -311,7 +311,6 @@ impl World {
 fn coordinator(config: &GroupConfig, seed: u64) -> Coordinator {
     let protocol = ConsumerProtocol {
         subscription: read_subscription,
-        encode_subscription: write_subscription,
         assignment: read_assignment,
         encode_assignment: write_assignment,
     };
