@@ -94,7 +94,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         broker.kill()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("client", "mode"), GROUPS)
 def test_each_record_is_processed(story: Story, client: str, mode: str) -> None:
     """At least once, and again only if it was uncommitted at a crash or a revocation; commits outlive everything."""
