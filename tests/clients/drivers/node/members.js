@@ -56,6 +56,12 @@ async function start(name, group, topic) {
   }
 
   consumer.on(consumer.events.REBALANCING, revoked);
+  // After a connection was lost it joins again without saying so, and others may have its partitions before it has joined.
+  consumer.on(consumer.events.REQUEST, ({ payload }) => {
+    if (payload.apiName === 'JoinGroup') {
+      revoked();
+    }
+  });
   consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
     revoked();
     owned = (payload.memberAssignment[topic] ?? []).toSorted((one, other) => one - other);
