@@ -156,6 +156,19 @@ impl Coordinator {
         groups.consumer_topics_changed(&mut step, names);
     }
 
+    /// Topics came, grew, changed or went, which could not be told at the time; some may have come anew since.
+    pub fn topics_missed(
+        &mut self,
+        now: Now,
+        cluster: &dyn Cluster,
+        names: &[String],
+        out: &mut Output,
+    ) {
+        let (groups, mut step) = self.step(now, cluster, out);
+        groups.forget_lost_topics(&mut step);
+        groups.consumer_topics_changed(&mut step, names);
+    }
+
     /// Checks the invariants of all groups.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 //! Without the feature `mutants`, [`active`] is constantly false and the compiler drops what hangs on it. With it, a
 //! thread may switch one mutant on for itself.
 
-/// A rule of durability that can be broken on purpose.
+/// A rule of durability, or of groups, that can be broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mutant {
     /// Frames count as durable when their write is issued.
@@ -24,10 +24,20 @@ pub enum Mutant {
     CompactionDropsNewestValue,
     /// Compaction deletes the segments that it replaced while the newest checkpoint lists them still.
     CompactionDeletesBeforeCheckpoint,
+    /// A reply about a group leaves before what the group stored is durable.
+    ReplyBeforeGroupIsDurable,
+    /// A classic group takes commits of older generations.
+    StaleGenerationCommits,
+    /// A rebalance of a classic group begins no new generation.
+    RebalanceKeepsGeneration,
+    /// A group of the consumer protocol takes commits from whoever was a member in whichever epoch.
+    StaleEpochCommits,
+    /// A group of the consumer protocol gives partitions away before their owners gave them up.
+    AssignBeforeRevocation,
 }
 
 /// All mutants.
-pub const ALL: [Mutant; 9] = [
+pub const ALL: [Mutant; 14] = [
     Mutant::AcknowledgeBeforeSync,
     Mutant::SkipDirectorySync,
     Mutant::FreeWalBeforeSegmentSync,
@@ -37,6 +47,11 @@ pub const ALL: [Mutant; 9] = [
     Mutant::CheckpointStateOfAnotherLsn,
     Mutant::CompactionDropsNewestValue,
     Mutant::CompactionDeletesBeforeCheckpoint,
+    Mutant::ReplyBeforeGroupIsDurable,
+    Mutant::StaleGenerationCommits,
+    Mutant::RebalanceKeepsGeneration,
+    Mutant::StaleEpochCommits,
+    Mutant::AssignBeforeRevocation,
 ];
 
 #[cfg(feature = "mutants")]

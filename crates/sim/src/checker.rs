@@ -9,6 +9,7 @@
 
 mod answers;
 mod compacted;
+mod groups;
 mod operations;
 mod partition;
 mod settings;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use wiber_broker::{Broker, Shard};
-use wiber_model::batch::TimestampType;
+use wiber_model::batch::{Records, TimestampType};
 use wiber_model::{Batch, Now, Offset, PartitionId, TimestampMs, TopicId};
 use wiber_protocol::Str;
 use wiber_storage::compression::Decoder;
@@ -28,10 +29,15 @@ use crate::disk::wal_watch::{Cost, WalWatch};
 use crate::exchange::{Exchange, Place, Seen};
 use crate::story::{About, Story};
 pub use answers::{Scene, error_name};
+use compacted::contents_in;
 pub use compacted::{Content, contents_of};
+pub use groups::Groups;
 use operations::View;
 pub use partition::{Entry, LogRules, Partition};
 use settings::Settings;
+
+/// The topic in which the broker keeps groups: nobody else writes there, or changes it.
+const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
 /// A broken promise.
 #[derive(Clone, Debug)]
@@ -126,6 +132,8 @@ pub struct Checker {
     pub lossy: bool,
     /// Broken promises, the first one first.
     pub violations: Vec<Violation>,
+    /// The groups.
+    pub groups: Groups,
     issued: BTreeMap<u64, Issued>,
     /// The contents of what was sent, by their records.
     by_records: BTreeMap<u64, u64>,
@@ -147,8 +155,30 @@ impl Checker {
     pub fn live_topics(&self) -> impl Iterator<Item = (TopicId, &Topic)> {
         self.topics
             .iter()
-            .filter(|(_, topic)| topic.acknowledged && !topic.doomed)
+            .filter(|(_, topic)| {
+                topic.acknowledged && !topic.doomed && &*topic.name != OFFSETS_TOPIC
+            })
             .map(|(id, topic)| (*id, topic))
+    }
+
+    /// Whether clients may use a partition.
+    pub fn is_live(&self, place: &Place) -> bool {
+        let mut live = self.live_topics();
+        live.any(|(id, topic)| id == place.topic && place.index < topic.partitions)
+    }
+
+    /// Those, and where the broker keeps groups.
+    pub fn all_places(&self) -> Vec<Place> {
+        let mut places = self.live_places();
+        let mut topics = self.topics.iter();
+        if let Some((id, topic)) = topics.find(|(_, topic)| &*topic.name == OFFSETS_TOPIC) {
+            places.extend((0..topic.partitions).map(|index| Place {
+                name: topic.name.clone(),
+                topic: *id,
+                index,
+            }));
+        }
+        places
     }
 
     /// The partitions that clients may use.
@@ -258,6 +288,10 @@ impl Checker {
             }
             false => as_it_is,
         };
+        if topic.is_some_and(|topic| &*topic.name == OFFSETS_TOPIC) {
+            self.append_groups(id, batch, content, now);
+            return;
+        }
         let Some(issued) = self.issued.get_mut(&content) else {
             self.fail(about, format!("{batch:?} was appended, and nobody sent it"));
             return;
@@ -290,6 +324,19 @@ impl Checker {
             self.fail(about, format!("{batch:?} was sent elsewhere"));
         }
         let entry = Entry::of(batch, content, timestamps, contents, now.wall);
+        let result = self.partition(id).append(entry);
+        self.expect(id, result);
+    }
+
+    /// The broker writes down what groups are.
+    fn append_groups(&mut self, id: PartitionId, batch: &Batch, content: u64, now: Now) {
+        let base = batch.base_timestamp().0;
+        let payload = batch.payload();
+        let deltas = Records::new(&payload, batch.record_count())
+            .filter_map(Result::ok)
+            .map(|record| base + record.timestamp_delta);
+        let contents = contents_in(batch);
+        let entry = Entry::of(batch, content, deltas.collect(), contents, now.wall);
         let result = self.partition(id).append(entry);
         self.expect(id, result);
     }
@@ -498,6 +545,7 @@ impl Checker {
         };
         exchange.seen = exchange.ask.places().into_iter().map(seen).collect();
         self.note_operation(exchange, shard);
+        self.groups.arrive(exchange, now_ns);
     }
 
     /// Makes the acquaintance of a partition, and of its topic.

@@ -1,7 +1,9 @@
 //! Simulated clients: each a state machine with one connection, that speaks the wire protocol and gives up as real ones do.
 
 pub mod admin;
+pub mod caretaker;
 pub mod consumer;
+pub mod member;
 pub mod operator;
 pub mod prober;
 pub mod producer;
@@ -34,7 +36,7 @@ pub enum Action {
     /// Opens a connection.
     Connect,
     /// Sends a request of this version.
-    Send(Ask, i16),
+    Send(Box<Ask>, i16),
     /// Closes the connection.
     Disconnect,
 }
@@ -83,15 +85,20 @@ pub trait Client {
 impl Hands<'_> {
     /// Sends a request in any version that is served from `least` on.
     pub fn send(&mut self, ask: Ask, least: i16) {
-        let versions = ask.key().versions();
-        let from = versions.min.max(least);
-        let version = from + self.rng.below((versions.max - from + 1) as u64) as i16;
+        let version = self.version_of(ask.key(), least);
         self.send_version(ask, version);
+    }
+
+    /// Any version of an API that is served from `least` on.
+    pub fn version_of(&mut self, key: ApiKey, least: i16) -> i16 {
+        let versions = key.versions();
+        let from = versions.min.max(least);
+        from + self.rng.below((versions.max - from + 1) as u64) as i16
     }
 
     /// Sends a request in one version.
     pub fn send_version(&mut self, ask: Ask, version: i16) {
-        self.actions.push(Action::Send(ask, version));
+        self.actions.push(Action::Send(Box::new(ask), version));
     }
 
     /// Notes that a request is given up, and closes the connection.

@@ -4,12 +4,19 @@ use bytes::Bytes;
 use wiber_model::{Offset, PartitionId, TopicId};
 use wiber_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, ApiVersionsRequest, ApiVersionsResponse,
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    FetchRequest, FetchResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
-    MetadataRequest, MetadataResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
-    ProduceRequest, ProduceResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, CreatePartitionsRequest,
+    CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteGroupsRequest,
+    DeleteGroupsResponse, DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest,
+    DeleteTopicsResponse, DescribeGroupsRequest, DescribeGroupsResponse, FetchRequest,
+    FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest,
+    HeartbeatResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    InitProducerIdRequest, InitProducerIdResponse, JoinGroupRequest, JoinGroupResponse,
+    LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse,
+    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+    OffsetFetchRequest, OffsetFetchResponse, OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse, ProduceRequest, ProduceResponse, SyncGroupRequest,
+    SyncGroupResponse,
 };
 use wiber_protocol::{
     ApiKey, DecodeError, EncodeError, Response, Str, decode_response, encode_request,
@@ -68,6 +75,30 @@ pub enum Ask {
     DeleteRecords(DeleteRecordsRequest, Place),
     /// A producer id.
     InitProducerId(InitProducerIdRequest),
+    /// Who has a group.
+    FindCoordinator(FindCoordinatorRequest),
+    /// A place in a classic group.
+    JoinGroup(JoinGroupRequest),
+    /// A share of its work.
+    SyncGroup(SyncGroupRequest),
+    /// A sign of life, to a classic group.
+    Heartbeat(HeartbeatRequest),
+    /// An end of that.
+    LeaveGroup(LeaveGroupRequest),
+    /// Where a group goes on, by partition.
+    OffsetCommit(OffsetCommitRequest, Vec<(Place, Offset)>),
+    /// Where it goes on.
+    OffsetFetch(OffsetFetchRequest, Vec<Place>),
+    /// Offsets of a group that are to go.
+    OffsetDelete(OffsetDeleteRequest),
+    /// Groups that are to go.
+    DeleteGroups(DeleteGroupsRequest),
+    /// All groups.
+    ListGroups(ListGroupsRequest),
+    /// Classic groups, with their members.
+    DescribeGroups(DescribeGroupsRequest),
+    /// A sign of life, to a group of the consumer protocol (KIP-848).
+    ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
 }
 
 /// An answer.
@@ -101,6 +132,30 @@ pub enum Answer {
     DeleteRecords(DeleteRecordsResponse),
     /// To [`Ask::InitProducerId`].
     InitProducerId(InitProducerIdResponse),
+    /// To [`Ask::FindCoordinator`].
+    FindCoordinator(FindCoordinatorResponse),
+    /// To [`Ask::JoinGroup`].
+    JoinGroup(JoinGroupResponse),
+    /// To [`Ask::SyncGroup`].
+    SyncGroup(SyncGroupResponse),
+    /// To [`Ask::Heartbeat`].
+    Heartbeat(HeartbeatResponse),
+    /// To [`Ask::LeaveGroup`].
+    LeaveGroup(LeaveGroupResponse),
+    /// To [`Ask::OffsetCommit`].
+    OffsetCommit(OffsetCommitResponse),
+    /// To [`Ask::OffsetFetch`].
+    OffsetFetch(OffsetFetchResponse),
+    /// To [`Ask::OffsetDelete`].
+    OffsetDelete(OffsetDeleteResponse),
+    /// To [`Ask::DeleteGroups`].
+    DeleteGroups(DeleteGroupsResponse),
+    /// To [`Ask::ListGroups`].
+    ListGroups(ListGroupsResponse),
+    /// To [`Ask::DescribeGroups`].
+    DescribeGroups(DescribeGroupsResponse),
+    /// To [`Ask::ConsumerHeartbeat`].
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
 }
 
 /// What a partition was when a request came in.
@@ -112,6 +167,19 @@ pub struct Seen {
     pub start: Offset,
     /// Its high watermark.
     pub visible_end: Offset,
+}
+
+/// What was known of a group when a request came in.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct GroupSeen {
+    /// The request's own number.
+    pub number: u64,
+    /// The newest generation that members were told of.
+    pub generation: i32,
+    /// Whether the member's end in the group was answered.
+    pub gone: bool,
+    /// Of each partition: who has it, if that is another member.
+    pub holders: Vec<Option<Str>>,
 }
 
 /// A request on its way.
@@ -129,6 +197,8 @@ pub struct Exchange {
     pub arrived_ns: Option<u64>,
     /// What each partition that it names was then; none where there was none.
     pub seen: Vec<Option<Seen>>,
+    /// What was known of its group then.
+    pub group: GroupSeen,
 }
 
 impl Ask {
@@ -148,6 +218,18 @@ impl Ask {
             Ask::ReplaceConfigs(_) => ApiKey::AlterConfigs,
             Ask::DeleteRecords(..) => ApiKey::DeleteRecords,
             Ask::InitProducerId(_) => ApiKey::InitProducerId,
+            Ask::FindCoordinator(_) => ApiKey::FindCoordinator,
+            Ask::JoinGroup(_) => ApiKey::JoinGroup,
+            Ask::SyncGroup(_) => ApiKey::SyncGroup,
+            Ask::Heartbeat(_) => ApiKey::Heartbeat,
+            Ask::LeaveGroup(_) => ApiKey::LeaveGroup,
+            Ask::OffsetCommit(..) => ApiKey::OffsetCommit,
+            Ask::OffsetFetch(..) => ApiKey::OffsetFetch,
+            Ask::OffsetDelete(_) => ApiKey::OffsetDelete,
+            Ask::DeleteGroups(_) => ApiKey::DeleteGroups,
+            Ask::ListGroups(_) => ApiKey::ListGroups,
+            Ask::DescribeGroups(_) => ApiKey::DescribeGroups,
+            Ask::ConsumerHeartbeat(_) => ApiKey::ConsumerGroupHeartbeat,
         }
     }
 
@@ -166,6 +248,25 @@ impl Ask {
     pub fn is_by_id(&self, version: i16) -> bool {
         const FIRST_WITH_IDS: i16 = 13;
         matches!(self, Ask::Produce(..) | Ask::Fetch(..)) && version >= FIRST_WITH_IDS
+    }
+
+    /// Whether it is about groups.
+    pub fn is_about_groups(&self) -> bool {
+        matches!(
+            self.key(),
+            ApiKey::FindCoordinator
+                | ApiKey::JoinGroup
+                | ApiKey::SyncGroup
+                | ApiKey::Heartbeat
+                | ApiKey::LeaveGroup
+                | ApiKey::OffsetCommit
+                | ApiKey::OffsetFetch
+                | ApiKey::OffsetDelete
+                | ApiKey::DeleteGroups
+                | ApiKey::ListGroups
+                | ApiKey::DescribeGroups
+                | ApiKey::ConsumerGroupHeartbeat
+        )
     }
 
     /// Whether an answer comes.
@@ -193,6 +294,18 @@ impl Exchange {
             Ask::ReplaceConfigs(request) => encode_request(request, version, id, client),
             Ask::DeleteRecords(request, _) => encode_request(request, version, id, client),
             Ask::InitProducerId(request) => encode_request(request, version, id, client),
+            Ask::FindCoordinator(request) => encode_request(request, version, id, client),
+            Ask::JoinGroup(request) => encode_request(request, version, id, client),
+            Ask::SyncGroup(request) => encode_request(request, version, id, client),
+            Ask::Heartbeat(request) => encode_request(request, version, id, client),
+            Ask::LeaveGroup(request) => encode_request(request, version, id, client),
+            Ask::OffsetCommit(request, _) => encode_request(request, version, id, client),
+            Ask::OffsetFetch(request, _) => encode_request(request, version, id, client),
+            Ask::OffsetDelete(request) => encode_request(request, version, id, client),
+            Ask::DeleteGroups(request) => encode_request(request, version, id, client),
+            Ask::ListGroups(request) => encode_request(request, version, id, client),
+            Ask::DescribeGroups(request) => encode_request(request, version, id, client),
+            Ask::ConsumerHeartbeat(request) => encode_request(request, version, id, client),
         }?;
         // A network frame is nobody else's: the broker may write into it.
         let mut bytes = Vec::with_capacity(frame.len());
@@ -228,6 +341,18 @@ impl Exchange {
             Ask::ReplaceConfigs(_) => self.response(body).map(Answer::ReplaceConfigs),
             Ask::DeleteRecords(..) => self.response(body).map(Answer::DeleteRecords),
             Ask::InitProducerId(_) => self.response(body).map(Answer::InitProducerId),
+            Ask::FindCoordinator(_) => self.response(body).map(Answer::FindCoordinator),
+            Ask::JoinGroup(_) => self.response(body).map(Answer::JoinGroup),
+            Ask::SyncGroup(_) => self.response(body).map(Answer::SyncGroup),
+            Ask::Heartbeat(_) => self.response(body).map(Answer::Heartbeat),
+            Ask::LeaveGroup(_) => self.response(body).map(Answer::LeaveGroup),
+            Ask::OffsetCommit(..) => self.response(body).map(Answer::OffsetCommit),
+            Ask::OffsetFetch(..) => self.response(body).map(Answer::OffsetFetch),
+            Ask::OffsetDelete(_) => self.response(body).map(Answer::OffsetDelete),
+            Ask::DeleteGroups(_) => self.response(body).map(Answer::DeleteGroups),
+            Ask::ListGroups(_) => self.response(body).map(Answer::ListGroups),
+            Ask::DescribeGroups(_) => self.response(body).map(Answer::DescribeGroups),
+            Ask::ConsumerHeartbeat(_) => self.response(body).map(Answer::ConsumerHeartbeat),
         }
     }
 

@@ -27,6 +27,9 @@ struct Arguments {
     /// Only these faults, as a list with commas; `none` and `all` are names too.
     #[arg(long, value_name = "LIST")]
     faults: Option<String>,
+    /// Have groups of consumers in a part of the seeds, too.
+    #[arg(long)]
+    groups: bool,
     /// Break a rule of the broker on purpose, or each in turn (`all`), and see whether that is noticed.
     #[arg(long, value_name = "NAME", value_parser = mutants)]
     mutant: Option<Mutants>,
@@ -108,6 +111,7 @@ fn run(arguments: &Arguments) -> Result<Tally, String> {
     let setting = Setting {
         faults: FaultSet::parse(arguments.faults.as_deref().unwrap_or("all"))?,
         faults_named: arguments.faults.clone(),
+        groups: arguments.groups,
         mutant: None,
     };
     let extent = arguments.extent();

@@ -2,6 +2,8 @@
 //!
 //! Each run has some of the faults and not others, and small sizes, so that in a short run much happens often.
 
+mod groups;
+
 use wiber_broker::{BrokerOptions, ListenerOptions};
 use wiber_model::Rng;
 use wiber_storage::io::BLOCK_BYTES;
@@ -12,6 +14,7 @@ use crate::client::TopicPlan;
 use crate::client::consumer::ConsumerPlan;
 use crate::client::producer::ProducerPlan;
 use crate::disk::{Crash, DiskFaults, DiskSpeed};
+pub use groups::GroupsPlan;
 
 /// Makes [`Fault`] and its names of one table.
 macro_rules! faults {
@@ -145,6 +148,8 @@ pub struct Plan {
     pub consumers: Vec<ConsumerPlan>,
     /// Pause of the prober and of the admin, in microseconds.
     pub pauses_us: (u64, u64),
+    /// The groups.
+    pub groups: GroupsPlan,
     /// Pause of the operator, in microseconds; none if there is none.
     pub operator_pause_us: Option<u64>,
 }
@@ -204,7 +209,13 @@ impl Plan {
             operator_pause_us: rng
                 .one_in(2)
                 .then(|| pick(rng, &[500, 2_000, 10_000, 50_000])),
+            groups: GroupsPlan::default(),
         }
+    }
+
+    /// Draws whether the seed has groups, and gives them their place.
+    pub fn add_groups(&mut self, seed: u64) {
+        groups::add(seed, self);
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Setting {
     pub faults: FaultSet,
     /// As the command line has them, to print.
     pub faults_named: Option<String>,
+    /// Whether a part of the seeds has groups of consumers.
+    pub groups: bool,
     /// The mutant that is on.
     pub mutant: Option<Mutant>,
 }
@@ -61,7 +63,7 @@ pub fn catch_panics() {
 /// Runs one seed. A panic counts as a broken promise.
 pub fn run_seed(seed: u64, setting: &Setting, full_trace: bool, story: &mut Story) -> Outcome {
     mutant::activate(setting.mutant);
-    let run = || world::run(seed, setting.faults, full_trace, story);
+    let run = || world::run(seed, setting.faults, setting.groups, full_trace, story);
     let outcome = catch_unwind(AssertUnwindSafe(run));
     mutant::activate(None);
     outcome.unwrap_or_else(|_| Outcome {
@@ -144,6 +146,7 @@ pub fn hunt(mutant: Mutant, extent: &Extent) -> Option<Failure> {
     let setting = Setting {
         faults: FaultSet::ALL,
         faults_named: None,
+        groups: true,
         mutant: Some(mutant),
     };
     let extent = Extent {
@@ -193,6 +196,7 @@ pub fn parse_regressions(text: &str) -> Result<Vec<(u64, Setting)>, String> {
         let setting = Setting {
             faults: FaultSet::parse(faults_named.as_deref().unwrap_or("all"))?,
             faults_named,
+            groups: false,
             mutant: None,
         };
         seeds.push((seed, setting));
@@ -205,6 +209,9 @@ pub fn command(seed: u64, setting: &Setting) -> String {
     let mut command = format!("cargo run --profile sim -p wiber-sim -- --seed {seed}");
     if let Some(faults) = &setting.faults_named {
         command.push_str(&format!(" --faults {faults}"));
+    }
+    if setting.groups {
+        command.push_str(" --groups");
     }
     if let Some(mutant) = setting.mutant {
         command.push_str(&format!(" --mutant {mutant:?}"));

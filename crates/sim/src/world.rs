@@ -18,7 +18,9 @@ use wiber_storage::{FileId, OpToken};
 
 use crate::checker::{Checker, Violation};
 use crate::client::admin::Admin;
+use crate::client::caretaker::Caretaker;
 use crate::client::consumer::Consumer;
+use crate::client::member::Member;
 use crate::client::operator::Operator;
 use crate::client::prober::Prober;
 use crate::client::producer::Producer;
@@ -168,9 +170,18 @@ pub struct World<'a> {
 }
 
 /// Runs a seed.
-pub fn run(seed: u64, allowed: FaultSet, full_trace: bool, story: &mut Story) -> Outcome {
+pub fn run(
+    seed: u64,
+    allowed: FaultSet,
+    groups: bool,
+    full_trace: bool,
+    story: &mut Story,
+) -> Outcome {
     let mut rng = Rng::new(seed);
-    let plan = Plan::new(&mut rng, allowed);
+    let mut plan = Plan::new(&mut rng, allowed);
+    if groups {
+        plan.add_groups(seed);
+    }
     story.tell(About::Broker, || format!("the plan is {plan:?}"));
     let mut world = World::new(plan, rng, full_trace, story);
     world.run();
@@ -205,6 +216,17 @@ impl<'a> World<'a> {
             plan.operator_pause_us
                 .map(|pause| Some(Box::new(Operator::new(pause)) as Box<dyn Client>)),
         );
+        clients.extend(
+            plan.groups
+                .members
+                .iter()
+                .map(|plan| Some(Box::new(Member::new(plan.clone())) as Box<dyn Client>)),
+        );
+        clients.extend(
+            plan.groups
+                .caretaker_pause_us
+                .map(|pause| Some(Box::new(Caretaker::new(pause)) as Box<dyn Client>)),
+        );
         let verifier = clients.len();
         let mut disk = SimDisk::new(rng.next_u64(), plan.disk_speed);
         disk.faults = plan.disk_faults;
@@ -212,6 +234,9 @@ impl<'a> World<'a> {
         checker.excuses.expiry = plan.faults.has(crate::plan::Fault::Expiry);
         checker.excuses.clock = plan.faults.has(crate::plan::Fault::Clock);
         checker.excuses.read_errors = plan.disk_faults.read_error > 0;
+        for member in &plan.groups.members {
+            checker.groups.expect(member);
+        }
         let mut incidents = plan.incidents.clone().into_iter();
         let client_rngs = (0..=verifier).map(|_| rng.fork()).collect();
         World {
@@ -373,6 +398,7 @@ impl<'a> World<'a> {
         self.looked_at = self.steps;
         let unfinished = self.unfinished();
         if unfinished.is_none() {
+            self.checker.check_processed();
             if self.rounds_left == 0 {
                 return true;
             }
@@ -511,6 +537,7 @@ impl<'a> World<'a> {
     fn end(&mut self, ending: Ending) {
         self.running = None;
         self.checker.ready = false;
+        self.checker.groups.crashed(self.now_ns);
         self.story.tell(About::Broker, || {
             format!("life {} ends: {ending:?}", self.life)
         });

@@ -8,6 +8,7 @@ fn setting() -> Setting {
     Setting {
         faults: FaultSet::ALL,
         faults_named: None,
+        groups: true,
         mutant: None,
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wiber_coordinator::{Coordinator, Output, Record, ReplyTo, Request, Response};
 use wiber_model::batch::{BatchBuilder, Compression, Records};
+use wiber_model::mutant::{self, Mutant};
 use wiber_model::{Batch, Batches, LeaderEpoch, Monotonic, Now, Offset, PartitionId, Rng};
 use wiber_protocol::ErrorCode;
 use wiber_storage::compression::Decoder;
@@ -64,6 +65,8 @@ struct Hosted {
     wake: Monotonic,
     /// What it stored last is durable with this.
     ticket: Ticket,
+    /// Topics that changed, or went, while its log took no records: it is told of them later.
+    missed: BTreeSet<String>,
     /// Replies, each with what must be durable before it leaves.
     held: VecDeque<(Ticket, Waiter, Response)>,
 }
@@ -148,6 +151,7 @@ impl Shard {
             stage: Stage::Loading(start),
             wake: Monotonic::NEVER,
             ticket: Ticket::Durable(0),
+            missed: BTreeSet::new(),
             held: VecDeque::new(),
         };
         self.groups.hosted.insert(partition, hosted);
@@ -275,7 +279,10 @@ impl Shard {
         let mut out = Output::default();
         let metadata = Metadata(&self.image, &self.options.groups);
         step(&mut hosted.coordinator, &metadata, &mut out);
-        let wake = hosted.coordinator.next_deadline();
+        let mut wake = hosted.coordinator.next_deadline();
+        if !hosted.missed.is_empty() {
+            wake = wake.min(now.monotonic.plus_ms(FULL_DISK_PAUSE_MS));
+        }
         self.groups.set_wake(partition, wake);
         self.store_records(now, partition, &out.records);
         for (reply_to, response) in out.replies {
@@ -285,7 +292,8 @@ impl Shard {
             let Some(hosted) = self.groups.hosted.get_mut(&partition) else {
                 continue;
             };
-            if hosted.held.is_empty() && self.store.is_done(hosted.ticket) {
+            let durable = hosted.held.is_empty() && self.store.is_done(hosted.ticket);
+            if durable || mutant::active(Mutant::ReplyBeforeGroupIsDurable) {
                 let answer = Answer::Group(waiter.part, Ok(response));
                 self.answer(waiter.to, waiter.request, answer, fx);
             } else {
@@ -392,7 +400,13 @@ impl Shard {
                     self.groups.set_wake(partition, later);
                 }
                 Some(Stage::Active) => {
+                    let missed = self.groups.hosted.get_mut(&partition);
+                    let missed = missed.map(|hosted| std::mem::take(&mut hosted.missed));
+                    let missed: Vec<_> = missed.into_iter().flatten().collect();
                     self.step_groups(now, partition, fx, |coordinator, cluster, out| {
+                        if !missed.is_empty() {
+                            coordinator.topics_missed(now, cluster, &missed, out);
+                        }
                         coordinator.tick(now, cluster, out);
                     });
                 }
@@ -415,10 +429,17 @@ impl Shard {
             .iter()
             .filter(|(_, hosted)| hosted.stage == Stage::Active)
             .map(|(partition, _)| *partition)
-            // What cannot be stored now is not lost for good: offsets of a topic that is gone are dropped when they are loaded.
-            .filter(|partition| self.stopping == Stopping::No && self.can_store(*partition))
+            .filter(|_| self.stopping == Stopping::No)
             .collect();
         for partition in active {
+            if !self.can_store(partition) {
+                if let Some(hosted) = self.groups.hosted.get_mut(&partition) {
+                    hosted.missed.extend(changed.iter().chain(deleted).cloned());
+                }
+                let later = now.monotonic.plus_ms(FULL_DISK_PAUSE_MS);
+                self.groups.set_wake(partition, later);
+                continue;
+            }
             self.step_groups(now, partition, fx, |coordinator, cluster, out| {
                 if !changed.is_empty() {
                     coordinator.topics_changed(now, cluster, changed, out);

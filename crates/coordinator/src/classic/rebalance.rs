@@ -3,6 +3,7 @@
 //! Empty → PreparingRebalance → CompletingRebalance → Stable, and back to PreparingRebalance whenever members come, go or change.
 
 use tracing::{debug, info};
+use wiber_model::mutant::{self, Mutant};
 
 use super::group::{ClassicGroup, InitialDelay, State};
 use crate::cluster::ConsumerProtocol;
@@ -142,7 +143,9 @@ impl ClassicGroup {
     }
 
     fn begin_generation(&mut self, step: &mut Step<'_>, reader: &ConsumerProtocol) {
-        self.generation = self.generation.checked_add(1).unwrap_or(0);
+        if self.generation <= 0 || !mutant::active(Mutant::RebalanceKeepsGeneration) {
+            self.generation = self.generation.checked_add(1).unwrap_or(0);
+        }
         self.pending_syncs.clear();
         self.protocol = self.select_protocol();
         self.subscribed = self.subscribed_topics(reader);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wiber_model::TopicId;
+use wiber_model::mutant::{self, Mutant};
 
 use crate::error::GroupError;
 use crate::record::{AssignedPartitions, CurrentAssignmentRecord, TopicPartitions};
@@ -154,7 +155,10 @@ impl Reconciliation<'_> {
             let wanted = missing.len();
             let free: BTreeMap<i32, i32> = missing
                 .into_iter()
-                .filter(|partition| (self.is_free)(*topic, *partition))
+                .filter(|partition| {
+                    (self.is_free)(*topic, *partition)
+                        || mutant::active(Mutant::AssignBeforeRevocation)
+                })
                 .map(|partition| (partition, self.target_epoch))
                 .collect();
             unreleased |= free.len() < wanted;

@@ -1,5 +1,6 @@
 //! OffsetCommit.
 
+use wiber_model::mutant::{self, Mutant};
 use wiber_model::{TimestampMs, TopicId};
 
 use crate::classic::{ClassicGroup, State};
@@ -76,7 +77,8 @@ fn may_commit_classic(
         return Err(GroupError::UnknownMemberId);
     }
     group.check_member(&request.member_id, instance)?;
-    if request.generation_or_epoch != group.generation() {
+    let current = request.generation_or_epoch == group.generation();
+    if !current && !mutant::active(Mutant::StaleGenerationCommits) {
         return Err(GroupError::IllegalGeneration);
     }
     match group.state() {
@@ -96,6 +98,9 @@ fn may_commit_consumer(
     group: &ConsumerGroup,
     request: &CommitRequest,
 ) -> Result<(), GroupError> {
+    if mutant::active(Mutant::StaleEpochCommits) {
+        return Ok(());
+    }
     let (member, epoch) = (&request.member_id, request.generation_or_epoch);
     group.may_commit(member, epoch, request.version)?;
     for offset in &request.offsets {

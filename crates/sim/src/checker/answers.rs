@@ -78,6 +78,9 @@ impl Checker {
                 }
             }
             (Ask::Produce(request, _), Answer::Nothing) if request.acks == 0 => {}
+            (ask, _) if ask.is_about_groups() => {
+                self.answered_about_groups(exchange, answer, scene);
+            }
             (ask, _) => self.fail(
                 About::Broker,
                 format!("{} is answered with {answer:?}", ask.key()),

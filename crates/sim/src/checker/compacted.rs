@@ -59,8 +59,12 @@ fn records(batch: &Batch) -> Option<Vec<(i32, i64, Content)>> {
 
 /// The records that a client puts into a batch.
 pub fn contents_of(builder: &BatchBuilder) -> Rc<[Content]> {
-    let batch = builder.clone().build();
-    let records = records(&batch).unwrap_or_default();
+    contents_in(&builder.clone().build())
+}
+
+/// The records of a batch.
+pub(super) fn contents_in(batch: &Batch) -> Rc<[Content]> {
+    let records = records(batch).unwrap_or_default();
     records.into_iter().map(|(_, _, content)| content).collect()
 }
 

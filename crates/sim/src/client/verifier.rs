@@ -43,7 +43,7 @@ impl Verifier {
 
     fn collect(&mut self, checker: &Checker) {
         self.due = false;
-        for place in checker.live_places() {
+        for place in checker.all_places() {
             if let Some(partition) = checker
                 .partitions
                 .get(&place.partition())

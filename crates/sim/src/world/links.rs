@@ -10,7 +10,7 @@ use wiber_protocol::Frame;
 use super::{Item, World};
 use crate::checker::Scene;
 use crate::client::Action;
-use crate::exchange::{Answer, Ask, Exchange};
+use crate::exchange::{Answer, Ask, Exchange, GroupSeen};
 use crate::story::About;
 
 /// A frame takes up to so long over the network, in nanoseconds.
@@ -99,7 +99,7 @@ impl World<'_> {
     pub(super) fn perform_action(&mut self, client: usize, action: Action) {
         match action {
             Action::Connect => self.connect(client),
-            Action::Send(ask, version) => self.send_request(client, ask, version),
+            Action::Send(ask, version) => self.send_request(client, *ask, version),
             Action::Disconnect => self.disconnect_client(client),
         }
     }
@@ -153,6 +153,7 @@ impl World<'_> {
             sent_ns: self.now_ns,
             arrived_ns: None,
             seen: Vec::new(),
+            group: GroupSeen::default(),
         };
         link.next_correlation_id = link.next_correlation_id.wrapping_add(1);
         match exchange.encode() {

@@ -1,0 +1,104 @@
+//! Groups of consumers: which seeds have some, and how their members work and fail.
+//!
+//! They are drawn from a stream of their own, so that what else a seed draws is as it would be without them.
+
+use std::sync::Arc;
+
+use wiber_broker::BrokerOptions;
+use wiber_model::Rng;
+use wiber_protocol::Str;
+
+use super::{Plan, pick};
+use crate::client::member::{Kind, MemberPlan};
+
+/// Apart from a seed's other draws.
+const STREAM: u64 = 0x6772_6f75_7073_2031;
+/// One seed in so many has groups.
+const SEEDS_PER_GROUPS: u64 = 4;
+/// With groups a run has so many times its steps: what members say among themselves takes some.
+const STEPS_FACTOR: u64 = 2;
+/// Producers leave time for the groups: they rest so long at least, in microseconds.
+const PRODUCER_PAUSE_US: u64 = 1_000;
+
+/// What a run has of groups.
+#[derive(Clone, Debug, Default)]
+pub struct GroupsPlan {
+    /// The members, each with the group that it is in.
+    pub members: Vec<MemberPlan>,
+    /// Who looks at groups, and deletes what they leave, rests so long between requests, in microseconds; none: nobody.
+    pub caretaker_pause_us: Option<u64>,
+}
+
+impl GroupsPlan {
+    /// The names of the groups, and how their members work together.
+    pub fn groups(&self) -> impl Iterator<Item = (&Str, Kind)> {
+        self.members.iter().map(|plan| (&plan.group, plan.kind))
+    }
+}
+
+/// Draws whether a seed has groups, and gives them their place in its plan.
+pub(super) fn add(seed: u64, plan: &mut Plan) {
+    let rng = &mut Rng::new(seed ^ STREAM);
+    if !rng.one_in(SEEDS_PER_GROUPS) {
+        return;
+    }
+    plan.steps *= STEPS_FACTOR;
+    plan.incidents
+        .iter_mut()
+        .for_each(|(at, _)| *at *= STEPS_FACTOR);
+    for producer in &mut plan.producers {
+        producer.pause_us = producer.pause_us.max(PRODUCER_PAUSE_US);
+    }
+    configure(rng, &mut plan.options);
+    plan.options.offsets_partitions = 1 + rng.below(3) as i32;
+    let mut members = Vec::new();
+    for group in 0..1 + rng.below(2) {
+        let kind = pick(rng, &[Kind::Eager, Kind::Cooperative, Kind::Consumer]);
+        let common = MemberPlan {
+            group: format!("group-{group}").into(),
+            kind,
+            instance: None,
+            topics: plan.topics.iter().map(|topic| topic.name.clone()).collect(),
+            session_ms: pick(rng, &[60, 150]),
+            rebalance_ms: pick(rng, &[80, 300]),
+            heartbeat_ms: pick(rng, &[10, 25]),
+            assignor: pick(rng, &[None, Some("uniform"), Some("range")]),
+            pause_us: 0,
+            commit_ms: 0,
+            silence_ms: 0,
+            mishaps: 0,
+        };
+        let silence_ms = match kind {
+            Kind::Consumer => plan.options.groups.consumer_session_timeout_ms,
+            _ => common.session_ms,
+        };
+        for member in 0..1 + rng.below(3) {
+            members.push(MemberPlan {
+                instance: rng
+                    .one_in(3)
+                    .then(|| format!("instance-{group}-{member}").into()),
+                pause_us: pick(rng, &[200, 1_000, 4_000]),
+                commit_ms: pick(rng, &[0, 0, 20]),
+                silence_ms: silence_ms as u64,
+                mishaps: pick(rng, &[0, 20, 100]),
+                ..common.clone()
+            });
+        }
+    }
+    plan.groups = GroupsPlan {
+        members,
+        caretaker_pause_us: rng.one_in(2).then(|| pick(rng, &[5_000, 20_000])),
+    };
+}
+
+/// Time is short in a run: whatever takes seconds by default takes milliseconds.
+fn configure(rng: &mut Rng, options: &mut BrokerOptions) {
+    let config = Arc::make_mut(&mut options.groups);
+    config.min_session_timeout_ms = 1;
+    config.initial_rebalance_delay_ms = pick(rng, &[0, 3, 20]);
+    config.consumer_session_timeout_ms = pick(rng, &[60, 150]);
+    config.consumer_min_session_timeout_ms = 1;
+    config.consumer_heartbeat_interval_ms = pick(rng, &[8, 25]);
+    config.consumer_min_heartbeat_interval_ms = 1;
+    config.consumer_assignment_interval_ms = pick(rng, &[0, 0, 20]);
+}
