@@ -2,10 +2,13 @@
 
 use wiber_controller::CommandError;
 use wiber_coordinator::GroupError;
-use wiber_protocol::ErrorCode;
+use wiber_protocol::{ErrorCode, Str};
 use wiber_storage::log::AppendError;
 use wiber_storage::store::ReadError;
 use wiber_storage::validate::Refusal;
+
+/// A message has no more bytes than this.
+const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// Of an append that the log refused.
 pub(crate) fn of_append(error: &AppendError) -> ErrorCode {
@@ -94,4 +97,11 @@ pub(crate) fn of_group(error: &GroupError) -> ErrorCode {
         GroupError::InvalidRegularExpression(_) => ErrorCode::InvalidRegularExpression,
         GroupError::UnsupportedVersion(_) => ErrorCode::UnsupportedVersion,
     }
+}
+
+/// What a coordinator says of a refusal, as far as a string of the protocol holds it: it may repeat what the client sent.
+pub(crate) fn message_of_group(error: &GroupError) -> Str {
+    let mut message = error.to_string();
+    message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+    message.into()
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wiber_protocol::Str;
-use wiber_protocol::consumer_protocol::{
+use wiber_protocol::internal::consumer_protocol::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartitions,
 };
 

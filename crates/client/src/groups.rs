@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use wiber_protocol::consumer_protocol::{self, ConsumerProtocolAssignment};
+use wiber_protocol::internal::consumer_protocol::{ConsumerProtocolAssignment, PROTOCOL_TYPE};
+use wiber_protocol::internal::decode_lenient;
 use wiber_protocol::messages::offset_commit::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -617,7 +618,7 @@ impl GroupDescription {
             group: group.group_id,
             group_type: GroupType::Consumer,
             state: group.group_state,
-            protocol_type: consumer_protocol::PROTOCOL_TYPE,
+            protocol_type: PROTOCOL_TYPE,
             assignor: group.assignor_name,
             coordinator,
             epoch: Some(group.group_epoch),
@@ -634,7 +635,7 @@ impl GroupDescription {
         if group.group_state == DEAD && group.members.is_empty() {
             ClientError::check(ErrorCode::GroupIdNotFound.code(), None)?;
         }
-        let of_consumers = group.protocol_type == consumer_protocol::PROTOCOL_TYPE;
+        let of_consumers = group.protocol_type == PROTOCOL_TYPE;
         let members = group.members.into_iter().map(|it| GroupMember {
             id: it.member_id,
             instance: it.group_instance_id,
@@ -666,7 +667,8 @@ impl GroupDescription {
 
 /// What a member got; nothing where it has not got it yet, or only it and its leader know how to read it.
 fn assigned(bytes: Bytes) -> Vec<TopicPartition> {
-    let assignment = consumer_protocol::decode::<ConsumerProtocolAssignment>(bytes);
+    let assignment =
+        decode_lenient(bytes).map(|(message, _): (ConsumerProtocolAssignment, _)| message);
     sorted(
         assignment
             .unwrap_or_default()

@@ -17,9 +17,10 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use wiber_protocol::consumer_protocol::{
-    self, ConsumerProtocolAssignment, ConsumerProtocolSubscription, PROTOCOL_TYPE,
+use wiber_protocol::internal::consumer_protocol::{
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, PROTOCOL_TYPE,
 };
+use wiber_protocol::internal::{decode_lenient, encode_versioned};
 use wiber_protocol::messages::join_group::JoinGroupRequestProtocol;
 use wiber_protocol::messages::leave_group::MemberIdentity;
 use wiber_protocol::messages::sync_group::SyncGroupRequestAssignment;
@@ -532,10 +533,11 @@ impl Member {
     }
 
     fn read<M: Message>(&self, bytes: Bytes) -> Result<M, ClientError> {
-        consumer_protocol::decode(bytes).map_err(|error| ClientError::Malformed {
+        let read = decode_lenient(bytes).map_err(|error| ClientError::Malformed {
             broker: self.address(),
             problem: format!("what a member of the group says cannot be read: {error}"),
-        })
+        });
+        read.map(|(message, _)| message)
     }
 
     /// Whether partitions that stay are read on through a rebalance: if every way to assign that is offered knows of that.
@@ -567,8 +569,7 @@ fn in_ms(duration: Duration) -> i32 {
 
 fn written<M: Message>(message: &M) -> Result<Bytes, ClientError> {
     let newest = M::VERSIONS.max;
-    consumer_protocol::encode(message, newest)
-        .map_err(|error| ClientError::Unwritable(error.to_string()))
+    encode_versioned(message, newest).map_err(|error| ClientError::Unwritable(error.to_string()))
 }
 
 /// What the leader has assigned; nothing, where it gave nothing.
@@ -576,8 +577,8 @@ fn read_assignment(bytes: Bytes) -> Result<BTreeSet<TopicPartition>, ClientError
     if bytes.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let assignment: ConsumerProtocolAssignment =
-        consumer_protocol::decode(bytes).map_err(|error| ClientError::Malformed {
+    let (assignment, _): (ConsumerProtocolAssignment, _) =
+        decode_lenient(bytes).map_err(|error| ClientError::Malformed {
             broker: "the leader of the group".to_owned(),
             problem: format!("its assignment cannot be read: {error}"),
         })?;

@@ -42,7 +42,6 @@
 extern crate self as wiber_protocol;
 
 pub mod api;
-pub mod consumer_protocol;
 pub mod error_code;
 pub mod frame;
 pub mod header;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use wiber_coordinator::{Assignment, NamedPartitions, Subscription};
 use wiber_protocol::internal::consumer_protocol::{
-    ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartition,
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartitions,
 };
 use wiber_protocol::internal::{decode_lenient, encode_versioned};
 use wiber_protocol::{Message, Str};
@@ -39,7 +39,7 @@ pub(super) fn encode_assignment(assignment: &NamedPartitions, version: i16) -> B
     encode_versioned(&message, version).unwrap_or_default()
 }
 
-fn by_topic(partitions: &[TopicPartition]) -> NamedPartitions {
+fn by_topic(partitions: &[TopicPartitions]) -> NamedPartitions {
     let mut topics = NamedPartitions::new();
     for part in partitions {
         let topic = topics.entry(part.topic.to_string()).or_default();
@@ -48,8 +48,8 @@ fn by_topic(partitions: &[TopicPartition]) -> NamedPartitions {
     topics
 }
 
-fn partitions(topics: &NamedPartitions) -> Vec<TopicPartition> {
-    let part = |(topic, partitions): (&String, &Vec<i32>)| TopicPartition {
+fn partitions(topics: &NamedPartitions) -> Vec<TopicPartitions> {
+    let part = |(topic, partitions): (&String, &Vec<i32>)| TopicPartitions {
         topic: topic.as_str().into(),
         partitions: partitions.clone(),
     };

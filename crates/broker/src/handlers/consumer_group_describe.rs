@@ -142,7 +142,7 @@ fn named(shard: &Shard, partitions: TopicPartitions) -> Assignment {
 fn refused(error: &GroupError) -> DescribedGroup {
     DescribedGroup {
         error_code: errors::of_group(error).code(),
-        error_message: Some(error.to_string().into()),
+        error_message: Some(errors::message_of_group(error)),
         ..Default::default()
     }
 }

@@ -126,7 +126,7 @@ fn refused(error: &GroupError) -> DescribedGroup {
     };
     DescribedGroup {
         error_code: errors::of_group(error).code(),
-        error_message: Some(error.to_string().into()),
+        error_message: Some(errors::message_of_group(error)),
         group_state: dead,
         ..Default::default()
     }

@@ -31,6 +31,8 @@ const LOAD_BYTES: usize = 1024 * 1024;
 const BATCH_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// What is stored in a step goes into batches of this size, or larger if one record is. No record comes near `MAX_BATCH_BYTES`.
 const BATCH_TARGET_BYTES: usize = 1024 * 1024;
+/// After the disk failed to give a coordinator's log, it is asked again this much later.
+const FAILING_DISK_PAUSE_MS: i64 = 1000;
 /// While the disk takes no records, time-outs wait for so long before they are looked at again.
 const FULL_DISK_PAUSE_MS: i64 = 100;
 
@@ -137,7 +139,7 @@ impl Shard {
                 .image
                 .topic_by_id(partition.topic)
                 .is_some_and(|topic| topic.name == OFFSETS_TOPIC);
-        if !is_ours {
+        if !is_ours || self.groups.hosted.contains_key(&partition) {
             return;
         }
         let start = self
@@ -251,6 +253,10 @@ impl Shard {
         {
             None => Err(ErrorCode::NotCoordinator),
             Some(Stage::Loading(_)) => Err(ErrorCode::CoordinatorLoadInProgress),
+            // The groups that can be told are told; the log says which cannot.
+            Some(Stage::Failed) if matches!(asked, Request::ListGroups(_)) => {
+                Err(ErrorCode::NotCoordinator)
+            }
             Some(Stage::Failed) => Err(ErrorCode::CoordinatorNotAvailable),
             Some(Stage::Active) if asked.stores() && !self.can_store(partition) => {
                 Err(ErrorCode::CoordinatorNotAvailable)
@@ -524,6 +530,16 @@ impl Shard {
         let loaded = match result {
             Ok(ReadOutput::Batches(pieces)) => replay(&mut hosted.coordinator, from, pieces),
             Ok(ReadOutput::Found(_)) => unreachable!("a coordinator reads batches"),
+            Err(error @ ReadError::Disk { .. }) => {
+                // A disk may come back.
+                tracing::warn!(
+                    partition = partition.partition,
+                    "the groups of {OFFSETS_TOPIC} cannot be loaded yet: {error}"
+                );
+                let later = now.monotonic.plus_ms(FAILING_DISK_PAUSE_MS);
+                self.groups.set_wake(partition, later);
+                return;
+            }
             Err(error) => Err(error.to_string()),
         };
         match loaded {

@@ -19,6 +19,10 @@ use crate::step::Step;
 /// The first version in which a member brings its own id.
 const MEMBER_ID_FROM_CLIENT: i16 = 1;
 
+/// The most different regular expressions that a group's members may subscribe to: each is matched with the name of every topic, all in
+/// one step.
+pub(crate) const REGEXES_MAX: usize = 100;
+
 impl Groups {
     /// ConsumerGroupHeartbeat, of any group id: the group may be absent, classic or of the consumer protocol.
     pub(super) fn heartbeat_of_consumer(
@@ -72,6 +76,11 @@ impl Groups {
             && group.regex_subscribers(regex) == 0
         {
             pattern::check(regex)?;
+            if group.subscribed_regexes().len() >= REGEXES_MAX {
+                return Err(GroupError::InvalidRegularExpression(format!(
+                    "The members of the group subscribe to {REGEXES_MAX} different regular expressions already, and no more are taken."
+                )));
+            }
         }
 
         if matches!(self.groups.get(&request.group), Some(Group::Classic(_))) {

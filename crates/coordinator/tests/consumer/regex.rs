@@ -130,3 +130,23 @@ fn a_member_may_change_to_names_and_to_an_expression_that_others_have() {
     assert_eq!(answer.assignment, Some(TopicPartitions::new()));
     assert_eq!(world.describe().unwrap().epoch, 5);
 }
+
+#[test]
+fn a_group_has_so_many_expressions_and_no_more() {
+    let world = &mut World::new(&[("a", 1)]);
+    for number in 0..100 {
+        let member = format!("m{number}");
+        world
+            .beat(matching(&member, &format!("a{number}?")))
+            .unwrap();
+    }
+    let stored = world.log.len();
+    let error = world.beat(matching("late", "other")).unwrap_err();
+    assert!(
+        matches!(error, GroupError::InvalidRegularExpression(_)),
+        "{error:?}"
+    );
+    assert_eq!(world.log.len(), stored);
+    // One that the group has already costs nothing more.
+    world.beat(matching("late", "a7?")).unwrap();
+}
