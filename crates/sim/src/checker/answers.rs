@@ -358,10 +358,11 @@ impl Checker {
             let Some(seen) = seen else {
                 continue;
             };
+            // What was compacted away while the disk was slow to give it is rightly not there.
             let present = self
                 .partitions
                 .get(&seen.partition)
-                .is_some_and(|partition| partition.present);
+                .is_some_and(|partition| partition.present && !partition.is_compacted());
             if present && *offset >= seen.start && *offset < seen.visible_end {
                 let what = format!(
                     "a fetch at {offset} gives nothing, and the high watermark was {}",

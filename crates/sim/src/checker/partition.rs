@@ -432,6 +432,11 @@ impl Partition {
         Ok(())
     }
 
+    /// Whether records may be gone because newer ones have their keys.
+    pub fn is_compacted(&self) -> bool {
+        self.rules.compact
+    }
+
     /// The first record at or after `from` and below `limit` with this timestamp or a later one that is not compacted away.
     pub fn find_timestamp(
         &self,

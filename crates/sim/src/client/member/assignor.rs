@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use wiber_protocol::Str;
 use wiber_protocol::internal::consumer_protocol::{
-    ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartition,
+    ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartitions,
 };
 use wiber_protocol::internal::{decode_lenient, encode_versioned};
 
@@ -88,19 +88,19 @@ pub(super) fn assign(
         .collect()
 }
 
-fn by_topic(shares: &Shares) -> Vec<TopicPartition> {
+fn by_topic(shares: &Shares) -> Vec<TopicPartitions> {
     let mut topics: BTreeMap<Str, Vec<i32>> = BTreeMap::new();
     for (topic, index) in shares {
         topics.entry(topic.clone()).or_default().push(*index);
     }
     topics
         .into_iter()
-        .map(|(topic, partitions)| TopicPartition { topic, partitions })
+        .map(|(topic, partitions)| TopicPartitions { topic, partitions })
         .collect()
 }
 
-fn shares(parts: &[TopicPartition]) -> Shares {
-    let indexes = |part: &TopicPartition| {
+fn shares(parts: &[TopicPartitions]) -> Shares {
+    let indexes = |part: &TopicPartitions| {
         let topic = part.topic.clone();
         let indexes = part.partitions.clone();
         indexes.into_iter().map(move |index| (topic.clone(), index))
