@@ -82,7 +82,9 @@ impl Groups {
             let wanted = group.subscribed_regexes().len() != group.regexes.len()
                 || version < self.topics.new_at_version()
                 || age_ms > step.config.consumer_regex_refresh_interval_ms;
-            if age_ms <= REGEX_REFRESH_MIN_INTERVAL_MS || !wanted {
+            // Where they were resolved in the future, the clock was set back since: that is long enough ago.
+            let is_early = (0..=REGEX_REFRESH_MIN_INTERVAL_MS).contains(&age_ms);
+            if is_early || (age_ms >= 0 && !wanted) {
                 return false;
             }
         }
@@ -154,10 +156,9 @@ impl Groups {
         };
         let interval_ms = step.cluster.group_overrides(id).assignment_interval_ms;
         let interval_ms = interval_ms.unwrap_or(step.config.consumer_assignment_interval_ms);
-        // The interval may be 0, so that an operator can help where the clock was set back by far.
-        let is_early = group.target_at.0 != 0
-            && interval_ms != 0
-            && step.now.wall.0 < group.target_at.0.saturating_add(i64::from(interval_ms));
+        // One that lies ahead says that the clock was set back, and nothing of the interval.
+        let age_ms = step.now.wall.0.saturating_sub(group.target_at.0);
+        let is_early = group.target_at.0 != 0 && (0..i64::from(interval_ms)).contains(&age_ms);
         if group.target_epoch >= group.epoch || is_early {
             return;
         }

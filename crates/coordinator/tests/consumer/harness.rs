@@ -290,6 +290,11 @@ impl World {
         self.advance_to(end);
     }
 
+    /// Sets the clock back, as an operator or a time server does; no time passes.
+    pub fn set_clock_back(&mut self, ms: i64) {
+        self.now.wall.0 -= ms;
+    }
+
     fn advance_to(&mut self, instant: Monotonic) {
         let ms = instant.ms_since(self.now.monotonic);
         self.now.monotonic = instant;

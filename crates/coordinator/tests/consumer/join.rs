@@ -360,6 +360,17 @@ fn assignments_are_made_at_intervals() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_keeps_nobody_waiting() {
+    let world = &mut World::with(&[("a", 2)], |config| {
+        config.consumer_assignment_interval_ms = 1_000;
+    });
+    world.beat(join("m1", &["a"])).unwrap();
+    world.set_clock_back(3_600_000);
+    world.beat(join("m2", &["a"])).unwrap();
+    assert_eq!(world.state(), "Reconciling");
+}
+
+#[test]
 fn topics_that_come_grow_and_go_are_assigned_with_the_next_heartbeat() {
     let world = &mut World::new(&[("a", 1)]);
     world.beat(join("m", &["a", "b"])).unwrap();

@@ -132,6 +132,16 @@ fn a_member_may_change_to_names_and_to_an_expression_that_others_have() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_hides_no_topics() {
+    let world = &mut World::new(&[("a1", 1)]);
+    world.beat(matching("m", "a.")).unwrap();
+    world.set_clock_back(3_600_000);
+    world.set_topic("a2", 1);
+    let both = world.parts(&[("a1", &[0]), ("a2", &[0])]);
+    assert_eq!(world.beat(plain("m", 2)).unwrap().assignment, Some(both));
+}
+
+#[test]
 fn a_group_has_so_many_expressions_and_no_more() {
     let world = &mut World::new(&[("a", 1)]);
     for number in 0..100 {
