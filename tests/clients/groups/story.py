@@ -17,7 +17,7 @@ from clients.librdkafka import create_topic, end_offsets, wait_for_partitions
 
 TOPIC = "shared-work"
 PARTITIONS = 12
-STEP_DEADLINE_S = 45.0
+STEP_DEADLINE_S = 120.0
 """How long groups may take to settle; a consumer that was killed is missed after its session, three seconds."""
 RECORDS_PER_S = 120
 POLL_S = 0.02
