@@ -364,6 +364,7 @@ pub(crate) fn expired(shard: &mut Shard, now: Now, request: RequestId, fx: &mut 
         None => {}
         Some(Work::Produce(work)) => produce::expired(shard, request, work, fx),
         Some(Work::Fetch(work)) => fetch::expired(shard, now, request, work, fx),
+        Some(Work::FindCoordinator(work)) => find_coordinator::expired(shard, request, work, fx),
         Some(work) => unreachable!("{work:?} has no deadline"),
     }
 }

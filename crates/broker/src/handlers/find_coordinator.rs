@@ -18,6 +18,10 @@ const BATCH_VERSION: i16 = 4;
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
 
+/// So long the answer waits for the topic of groups to be made. What the client asks next on the connection waits with it, so it is not long:
+/// a disk that is slow to make the topic must not keep those from reading who only look for their group.
+const CREATION_WAIT_MS: i64 = 250;
+
 const NO_TRANSACTIONS: &str =
     "transactions are not served by this release of Wiber; produce without a transactional id";
 
@@ -45,7 +49,8 @@ pub(super) fn begin(
             respond(shard, request, keys, Ok(()), fx);
         }
         GROUP => {
-            shard.put_back(request, Work::FindCoordinator(FindCoordinator { keys }));
+            let work = Work::FindCoordinator(FindCoordinator { keys });
+            shard.park(request, work, now.monotonic.plus_ms(CREATION_WAIT_MS));
             let command = Command::CreateTopics {
                 topics: vec![offsets_topic(shard)],
                 validate_only: false,
@@ -95,6 +100,18 @@ fn offsets_topic(shard: &Shard) -> TopicSpec {
         assignments: Vec::new(),
         configs: configs.map(|(key, value)| (key.to_owned(), value)).into(),
     }
+}
+
+/// The topic is not made yet: the client asks again, as it does of Kafka.
+pub(super) fn expired(
+    shard: &mut Shard,
+    request: RequestId,
+    work: FindCoordinator,
+    fx: &mut Vec<Effect>,
+) {
+    let reason = format!("{OFFSETS_TOPIC} is being made; ask again");
+    let error = (ErrorCode::CoordinatorNotAvailable, reason);
+    respond(shard, request, work.keys, Err(error), fx);
 }
 
 /// The topic was made, or not.
