@@ -464,9 +464,15 @@ impl Partition {
             .map(|(_, time)| time)
     }
 
-    /// Whether a client wants the log start moved to `start`.
+    /// Whether a client wants the log start moved to `start`, or into a stretch of lost records that ends there.
     pub fn is_wanted(&self, start: Offset) -> bool {
-        let wanted = |deletion: &Option<Offset>| deletion.is_none_or(|wanted| wanted == start);
+        let is_lost = |wanted: Offset| {
+            let mut holes = self.holes.iter();
+            holes.any(|(from, to)| (*from..*to).contains(&wanted) && *to == start)
+        };
+        let wanted = |deletion: &Option<Offset>| {
+            deletion.is_none_or(|wanted| wanted == start || is_lost(wanted))
+        };
         self.deletions.iter().any(wanted)
     }
 
