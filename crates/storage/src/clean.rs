@@ -178,7 +178,11 @@ pub(crate) fn check_place(item: &Item, offset: Offset, epochs: &Epochs) -> Resul
     let Item::Batch(batch) = item else {
         return Ok(());
     };
-    let epoch = epochs.at(offset);
+    // Of a batch that begins before the log start only the epoch of its end is known; it has one.
+    let epoch = match epochs.at(offset) {
+        LeaderEpoch::NONE => epochs.at(batch.last_offset()),
+        epoch => epoch,
+    };
     if epoch != LeaderEpoch::NONE && batch.leader_epoch() != epoch {
         return Err(BatchError::Header(
             "its leader epoch is not that of its offset",
