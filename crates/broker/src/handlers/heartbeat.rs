@@ -39,6 +39,8 @@ pub(super) fn finish(
         Ok(Response::Heartbeat(Ok(()))) => ErrorCode::None,
         Ok(Response::Heartbeat(Err(error))) => errors::of_group(&error),
         Ok(other) => groups::mismatch(&other),
+        // As Kafka has it: sessions begin anew once groups are loaded, and some clients stop to send heartbeats at any other error.
+        Err(ErrorCode::CoordinatorLoadInProgress) => ErrorCode::None,
         Err(error) => error,
     };
     respond(shard, request, error, fx);

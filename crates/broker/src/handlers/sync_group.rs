@@ -64,6 +64,10 @@ pub(super) fn finish(
             respond_error(shard, request, errors::of_group(&error), fx);
         }
         Ok(other) => groups::mismatch(&other),
+        // As Kafka has it: the exchange was lost with the coordinator's last life, so the member joins again.
+        Err(ErrorCode::CoordinatorLoadInProgress) => {
+            respond_error(shard, request, ErrorCode::RebalanceInProgress, fx);
+        }
         Err(error) => respond_error(shard, request, error, fx),
     }
 }
