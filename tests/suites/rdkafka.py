@@ -40,6 +40,8 @@ class Rdkafka(Suite):
         shutil.rmtree(_HERE, ignore_errors=True)
         shutil.copytree(crates.folder("rdkafka"), _TREE)
         subprocess.run(["chmod", "-R", "u+w", _TREE], check=True)
+        with (_TREE / "Cargo.toml").open("a") as manifest:
+            manifest.write("\n[workspace]\n")  # else cargo takes it for a lost member of the workspace around the cache
         compile_tests = ["cargo", "test", "--locked", "--no-run", "--lib", "--tests", "--message-format=json"]
         env = {**os.environ, "CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_TARGET_DIR": str(_HERE / "target")}
         messages = map(json.loads, subprocess.check_output(compile_tests, cwd=_TREE, env=env).splitlines())
