@@ -45,12 +45,8 @@ pub(super) fn begin(
         shard.respond(request, &response, fx);
         return Ok(());
     }
-    let ask = |name: &Str| {
-        let partition = groups::partition_for(shard, name).ok()?;
-        let group = name.to_string();
-        Some((partition, GroupRequest::DescribeConsumer { group }))
-    };
-    let asked = described.groups.iter().filter_map(ask).collect();
+    let ask = |group| GroupRequest::DescribeConsumer { group };
+    let asked = groups::each(shard, &described.groups, ask);
     groups::ask(
         shard,
         request,

@@ -19,13 +19,7 @@ pub(super) fn begin(
 ) -> Result<(), String> {
     check_named(body.groups_names.len())?;
     let names: Vec<_> = body.groups_names.iter().map(Str::detached).collect();
-    let ask = |name: &Str| {
-        let partition = groups::partition_for(shard, name).ok()?;
-        let group = name.to_string();
-        Some((partition, GroupRequest::DeleteGroup { group }))
-    };
-    // There are groups for all of them, or for none.
-    let asked = names.iter().filter_map(ask).collect();
+    let asked = groups::each(shard, &names, |group| GroupRequest::DeleteGroup { group });
     groups::ask(shard, request, Purpose::DeleteGroups(names), asked, fx);
     Ok(())
 }

@@ -49,12 +49,8 @@ pub(super) fn begin(
         operations: body.include_authorized_operations,
     };
     let version = shard.version(request);
-    let ask = |name: &Str| {
-        let partition = groups::partition_for(shard, name).ok()?;
-        let group = name.to_string();
-        Some((partition, GroupRequest::DescribeClassic { group, version }))
-    };
-    let asked = described.groups.iter().filter_map(ask).collect();
+    let ask = |group| GroupRequest::DescribeClassic { group, version };
+    let asked = groups::each(shard, &described.groups, ask);
     groups::ask(
         shard,
         request,

@@ -65,6 +65,19 @@ pub(super) fn ask(
     }
 }
 
+/// What is asked of each group's coordinator. There are groups for all of them, or, without their topic, for none.
+pub(super) fn each(
+    shard: &Shard,
+    groups: &[Str],
+    ask: impl Fn(String) -> GroupRequest,
+) -> Vec<(PartitionId, GroupRequest)> {
+    let asked = |group: &Str| {
+        let partition = partition_for(shard, group).ok()?;
+        Some((partition, ask(group.to_string())))
+    };
+    groups.iter().filter_map(asked).collect()
+}
+
 /// The partition that a group belongs to.
 ///
 /// # Errors
