@@ -179,7 +179,8 @@ pub fn check_determinism(seed: u64, setting: &Setting) -> Result<usize, String> 
     Ok(a.len())
 }
 
-/// The seeds in a list of those that once failed: one a line, with the faults if they were not all, and after `#` what it showed.
+/// The seeds in a list of those that once failed: one a line, with the faults if they were not all, `groups` if there were some, and
+/// after `#` what it showed.
 ///
 /// # Errors
 /// Names the line that cannot be read.
@@ -192,11 +193,15 @@ pub fn parse_regressions(text: &str) -> Result<Vec<(u64, Setting)>, String> {
             continue;
         };
         let seed = seed.parse().map_err(|error| format!("{line}: {error}"))?;
-        let faults_named = words.next().map(str::to_owned);
+        let (groups, faults): (Vec<_>, Vec<_>) = words.partition(|word| *word == "groups");
+        if groups.len() > 1 || faults.len() > 1 {
+            return Err(format!("{line}: a word too many"));
+        }
+        let faults_named = faults.first().map(|faults| (*faults).to_owned());
         let setting = Setting {
             faults: FaultSet::parse(faults_named.as_deref().unwrap_or("all"))?,
             faults_named,
-            groups: false,
+            groups: !groups.is_empty(),
             mutant: None,
         };
         seeds.push((seed, setting));

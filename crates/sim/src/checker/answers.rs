@@ -474,9 +474,7 @@ impl Checker {
             Some(ErrorCode::CorruptMessage | ErrorCode::KafkaStorageError) => {
                 let partition = self.partitions.get(&id).filter(|p| p.present);
                 let hole = partition.is_some_and(|p| p.is_hole(offset));
-                let excused = partition.is_none_or(|p| {
-                    hole || p.is_unreadable(offset) || (p.damaged && offset >= p.end)
-                });
+                let excused = partition.is_none_or(|p| p.is_unreadable_from(offset, scene.now));
                 scene.coverage.add_many(Count::HoleFetches, u64::from(hole));
                 self.storage_error(about, error, excused, scene)
             }

@@ -134,6 +134,17 @@ impl Partition {
         Ok(gone)
     }
 
+    /// Whether a read from `offset` may come upon nothing but records that cannot be read: at once, or behind what may be gone.
+    pub fn is_unreadable_from(&self, offset: Offset, now: Now) -> bool {
+        let lost = self.holes.iter().map(|(from, to)| *from..*to);
+        let all = lost.chain(self.unreadable.iter().cloned());
+        let end = self.damaged.then_some(self.end..Offset(i64::MAX));
+        let mut behind = all.chain(end).filter(|range| offset < range.end);
+        behind.any(|range| {
+            range.start <= offset || self.check_all_gone(offset, range.start, now).is_ok()
+        })
+    }
+
     /// Whether a record may be gone.
     pub fn may_be_gone(&self, offset: Offset, now: Now) -> bool {
         let entry = self.from(offset).first();

@@ -58,6 +58,10 @@ struct Group {
     holders: BTreeMap<PartitionId, Holder>,
     /// When a member was last heard and answered; of the consumer protocol.
     heard_ns: BTreeMap<Str, u64>,
+    /// When heartbeats came in that had no answer yet, or whose answer was lost: they may have had their effect.
+    unanswered_ns: BTreeMap<Str, BTreeSet<u64>>,
+    /// What a member last said that it has, and in which request.
+    said: BTreeMap<Str, (u64, BTreeSet<PartitionId>)>,
     offsets: BTreeMap<Key, Register>,
     /// What was processed, in ranges that do not touch.
     processed: BTreeMap<PartitionId, Vec<Range<Offset>>>,
@@ -175,6 +179,8 @@ impl Group {
             instances: BTreeMap::new(),
             holders: BTreeMap::new(),
             heard_ns: BTreeMap::new(),
+            unanswered_ns: BTreeMap::new(),
+            said: BTreeMap::new(),
             offsets: BTreeMap::new(),
             processed: BTreeMap::new(),
             subscribed: BTreeMap::new(),
@@ -182,11 +188,10 @@ impl Group {
         }
     }
 
-    /// A group of that name may begin anew.
+    /// A group of that name may begin anew. Who held partitions of the old one had left by then, or was silent for long enough.
     fn begin_anew(&mut self) {
         (self.generation, self.stored_generation) = (-1, -1);
         self.shares.clear();
-        self.holders.clear();
     }
 
     /// A member, and no other one of the same instance, is there.
@@ -197,13 +202,21 @@ impl Group {
         }
     }
 
-    /// A member has none of its partitions, but for these.
-    fn release(&mut self, member: &Str, but: &BTreeSet<PartitionId>) {
+    /// A member says, in a request, that it has none of its partitions but for these.
+    fn release(&mut self, member: &Str, number: u64, but: BTreeSet<PartitionId>) {
         for (id, holder) in &mut self.holders {
             if holder.member == *member && !but.contains(id) {
                 holder.released = true;
             }
         }
+        self.said.insert(member.clone(), (number, but));
+    }
+
+    /// Whether a member has said since a request that it does not have a partition: an answer that was held back until then, and whose
+    /// connection is gone, gives it nothing any more.
+    fn has_released_since(&self, member: &Str, number: u64, id: PartitionId) -> bool {
+        let said = self.said.get(member);
+        said.is_some_and(|(since, owned)| *since > number && !owned.contains(&id))
     }
 
     /// Who has a partition, in a way that excludes others from it.
@@ -211,12 +224,18 @@ impl Group {
         let holder = self.holders.get(&id).filter(|holder| !holder.released)?;
         let heard = self.heard_ns.get(&holder.member).copied().unwrap_or(0);
         let silent = now_ns >= heard + self.session_ns;
-        // Who does not give up one partition in time loses all of them.
-        let mut its = self.holders.values();
-        let late = its.any(|it| {
-            let asked = it.revoked_ns.filter(|_| it.member == holder.member);
-            asked.is_some_and(|at| now_ns >= at + self.rebalance_ns)
-        });
+        // Who does not give up one partition in time loses all of them. Its time begins with the heartbeat that it is to be told by,
+        // though it may never get the answer.
+        let its = self
+            .holders
+            .values()
+            .filter(|it| it.member == holder.member);
+        let asked = its.filter_map(|it| it.revoked_ns);
+        let unanswered = self.unanswered_ns.get(&holder.member);
+        let asked = asked.chain(unanswered.into_iter().flatten().copied());
+        let late = asked
+            .min()
+            .is_some_and(|at| now_ns >= at + self.rebalance_ns);
         (!silent && !late && !self.gone.contains(&holder.member)).then_some(holder)
     }
 }
@@ -344,8 +363,10 @@ impl Groups {
                 let Some(group) = self.groups.get_mut(&request.group_id) else {
                     return;
                 };
+                let unanswered = group.unanswered_ns.entry(request.member_id.clone());
+                unanswered.or_default().insert(now_ns);
                 if request.member_epoch < 0 {
-                    group.release(&request.member_id, &BTreeSet::new());
+                    group.release(&request.member_id, number, BTreeSet::new());
                 } else if let Some(owned) = &request.topic_partitions {
                     let owned = owned.iter().flat_map(|topic| {
                         topic.partitions.iter().map(|partition| PartitionId {
@@ -353,7 +374,7 @@ impl Groups {
                             partition: *partition,
                         })
                     });
-                    group.release(&request.member_id, &owned.collect());
+                    group.release(&request.member_id, number, owned.collect());
                 }
             }
             _ => {}
@@ -368,6 +389,8 @@ impl Groups {
                     write.to_ns = write.to_ns.min(now_ns);
                 }
             }
+            // What heartbeats brought about counts from the next start on.
+            group.unanswered_ns.clear();
             if group.kind != Kind::Consumer {
                 // Who is in a generation that nobody has a share of yet is known to nobody but the process.
                 group.generation = group.stored_generation;
@@ -481,9 +504,7 @@ impl Checker {
                     group.gone.remove("");
                 }
             }
-            (Ask::ConsumerHeartbeat(request), Answer::ConsumerHeartbeat(response))
-                if response.error_code == 0 =>
-            {
+            (Ask::ConsumerHeartbeat(request), Answer::ConsumerHeartbeat(response)) => {
                 self.heard(exchange, request, response, scene);
             }
             (Ask::OffsetCommit(request, parts), Answer::OffsetCommit(response)) => {
@@ -580,14 +601,21 @@ impl Checker {
             return;
         };
         let (member, instance) = (&request.member_id, request.instance_id.as_ref());
+        let arrived_ns = exchange.arrived_ns.unwrap_or(0);
+        let unanswered = group.unanswered_ns.entry(member.clone()).or_default();
+        if response.error_code != 0 {
+            // It had no effect. One that was refused, as the disk was full, is no sign of life.
+            unanswered.remove(&arrived_ns);
+            return;
+        }
+        let later = unanswered.split_off(&(arrived_ns + 1));
+        let asked_ns = std::mem::replace(unanswered, later).first().copied();
         if request.member_epoch < 0 {
             scene.coverage.add(Count::MembersLeft);
             group.gone.insert(member.clone());
             return;
         }
         group.is_there(member, instance);
-        // One that was refused, as the disk was full, is no sign of life.
-        let arrived_ns = exchange.arrived_ns.unwrap_or(0);
         let heard_ns = group.heard_ns.entry(member.clone()).or_default();
         *heard_ns = arrived_ns.max(*heard_ns);
         if request.topic_partitions.is_some() {
@@ -616,17 +644,18 @@ impl Checker {
                     ),
                 ));
             }
+            let number = exchange.group.number;
             let holder = Holder {
                 member: member.clone(),
                 instance: instance.cloned(),
-                released: false,
+                released: group.has_released_since(member, number, *id),
                 revoked_ns: None,
             };
             group.holders.insert(*id, holder);
         }
         for (id, holder) in &mut group.holders {
             if holder.member == *member && !assigned.contains(id) && holder.revoked_ns.is_none() {
-                holder.revoked_ns = exchange.arrived_ns;
+                holder.revoked_ns = asked_ns;
             }
         }
         for (id, what) in wrong {

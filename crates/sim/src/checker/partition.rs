@@ -232,12 +232,6 @@ impl Partition {
         self.hit.iter().any(|range| range.contains(&offset))
     }
 
-    /// Whether flipped bits excuse that a read finds no such record.
-    pub fn is_unreadable(&self, offset: Offset) -> bool {
-        let mut ranges = self.unreadable.iter();
-        ranges.any(|range| range.contains(&offset))
-    }
-
     /// The broker appends a batch.
     pub fn append(&mut self, entry: Entry) -> Result<(), String> {
         if self.damaged {

@@ -167,7 +167,10 @@ impl Producer {
         };
         self.forget_what_is_gone(hands.checker);
         let mut parts = Vec::new();
-        for lane in self.lanes.values_mut() {
+        // What was tried least comes first: partitions that take nothing any more keep nobody else waiting.
+        let mut lanes: Vec<_> = self.lanes.values_mut().collect();
+        lanes.sort_by_key(|lane| lane.pending.front().map_or(0, |p| p.tries));
+        for lane in lanes {
             let in_flight = lane.pending.iter().any(|p| p.state == State::InFlight);
             let retried = lane.pending.front().is_some_and(|p| p.tries > 0);
             if (lane.careful || (self.plan.idempotent && retried)) && in_flight {

@@ -42,11 +42,15 @@ pub(super) struct Classic {
     member: Str,
     generation: i32,
     protocol: Option<Str>,
-    /// The members, if this one leads; it has dealt nothing out if there are none.
+    /// The members, if this one leads and has yet to deal out.
     led: Vec<(Str, Bytes)>,
+    /// What it dealt out to each: it says the same when it has to say it again.
+    assignments: Vec<(Str, Bytes)>,
     leads: bool,
     /// How many partitions its topics had when it dealt them out.
     dealt: BTreeMap<Str, usize>,
+    /// Its share, by name. A topic may be away for a moment while it is deleted and created again.
+    mine: Shares,
     /// What it is to give up, as it is another member's.
     revoked: Vec<Place>,
     /// It tried to commit before it gives partitions up.
@@ -63,8 +67,10 @@ impl Classic {
             generation: -1,
             protocol: None,
             led: Vec::new(),
+            assignments: Vec::new(),
             leads: false,
             dealt: BTreeMap::new(),
+            mine: Shares::new(),
             revoked: Vec::new(),
             tried: false,
             heartbeat_ns: 0,
@@ -108,11 +114,13 @@ impl Classic {
 
     fn sync(&mut self, plan: &MemberPlan, hands: &mut Hands<'_>) {
         let least = plan.instance.as_ref().map_or(0, |_| SYNC_WITH_INSTANCES);
-        let places = places(&plan.group, hands.checker);
-        let assignments = assignor::assign(&self.led, &places, self.cooperative);
         if !self.led.is_empty() {
+            let places = places(&plan.group, hands.checker);
+            self.assignments = assignor::assign(&self.led, &places, self.cooperative);
             self.dealt = counts(&places);
+            self.led.clear();
         }
+        let assignments = self.assignments.iter().cloned();
         let request = m::SyncGroupRequest {
             group_id: plan.group.clone(),
             generation_id: self.generation,
@@ -121,7 +129,6 @@ impl Classic {
             protocol_type: Some("consumer".into()),
             protocol_name: self.protocol.clone(),
             assignments: assignments
-                .into_iter()
                 .map(
                     |(member_id, assignment)| m::sync_group::SyncGroupRequestAssignment {
                         member_id,
@@ -150,14 +157,20 @@ impl Classic {
     }
 
     /// It has its share.
-    fn share(&mut self, mine: &Shares, work: &mut Work, hands: &mut Hands<'_>) {
+    fn share(&mut self, mine: Shares, work: &mut Work, hands: &mut Hands<'_>) {
         hands.tell(|| format!("its share in generation {} is {mine:?}", self.generation));
         self.stage = Stage::Stable;
         self.heartbeat_ns = hands.now_ns;
         let kept = |place: &Place| mine.contains(&key(place));
         self.revoked = work.places().into_iter().filter(|p| !kept(p)).collect();
+        self.mine = mine;
+        self.take(work, hands);
+    }
+
+    /// Takes what there is of its share.
+    fn take(&mut self, work: &mut Work, hands: &mut Hands<'_>) {
         for place in hands.checker.live_places() {
-            if mine.contains(&key(&place)) && !work.has(&place) {
+            if self.mine.contains(&key(&place)) && !work.has(&place) {
                 work.take(place, hands);
             }
         }
@@ -166,6 +179,7 @@ impl Classic {
     /// It has no right to anything any more.
     fn lose_all(&mut self, work: &mut Work, hands: &mut Hands<'_>) {
         work.drop_all(hands);
+        self.mine.clear();
         self.revoked.clear();
         self.generation = -1;
         self.stage = Stage::MustJoin;
@@ -207,6 +221,9 @@ impl Protocol for Classic {
         {
             hands.tell(|| "sees other partitions, and has the group share anew".to_owned());
             self.stage = Stage::MustJoin;
+        }
+        if self.stage == Stage::Stable {
+            self.take(work, hands);
         }
         match self.stage {
             Stage::MustJoin if !self.cooperative => {
@@ -272,6 +289,7 @@ impl Protocol for Classic {
                 self.protocol = response.protocol_name.clone();
                 self.leads = response.leader == response.member_id;
                 let deals = self.leads && !response.skip_assignment;
+                self.assignments.clear();
                 self.led = match deals {
                     true => response
                         .members
@@ -297,7 +315,7 @@ impl Protocol for Classic {
             }
             (Answer::SyncGroup(response), ErrorCode::None) => {
                 hands.coverage.add(Count::GroupShares);
-                self.share(&assignor::assigned(&response.assignment), work, hands);
+                self.share(assignor::assigned(&response.assignment), work, hands);
                 Verdict::GoOn
             }
             (Answer::Heartbeat(_), ErrorCode::None) => Verdict::GoOn,
