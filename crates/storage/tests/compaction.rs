@@ -514,6 +514,45 @@ fn a_tombstone_stays_for_its_time_and_no_longer() {
     );
 }
 
+/// What a batch that is too large to be looked into holds nobody knows: what deletes it must not go before it.
+#[test]
+fn a_tombstone_stays_while_what_it_deletes_does() {
+    const TOO_LARGE_BYTES: usize = 129 * 1024 * 1024;
+    let mut bench = Bench::with(config(), 1 << 20);
+    let mut builder = BatchBuilder::new(bench.now.wall);
+    builder.push(
+        bench.now.wall,
+        Some(b"a"),
+        Some(&vec![0; TOO_LARGE_BYTES]),
+        &[],
+    );
+    let bytes = compress(Compression::Zstd, builder.payload());
+    bench.append(builder.build_with(Compression::Zstd, &bytes));
+    for _ in 0..3 {
+        roll(&mut bench);
+    }
+    // It is in another group of segments than the large one.
+    put(&mut bench, "a", None);
+    put(&mut bench, "b", Some("1"));
+    for round in 0..3 {
+        roll(&mut bench);
+        bench.clean();
+        bench.pass(2 * RETENTION_MS);
+        let batches = bench.batches(1 << 20);
+        let (large, small): (Vec<_>, Vec<_>) = batches
+            .iter()
+            .partition(|batch| batch.compression() == Ok(Compression::Zstd));
+        assert_eq!(large.len(), 1);
+        let mut kept = small.into_iter().flat_map(records);
+        let tombstone = kept.find(|seen| seen.key.as_deref() == Some(b"a"));
+        assert!(
+            tombstone.is_some_and(|seen| seen.value.is_none()),
+            "{round}"
+        );
+    }
+    assert!(matches!(bench.ends[..], [_, _, CleanEnd::Done { .. }]));
+}
+
 #[test]
 fn the_last_batch_of_a_producer_stays_though_it_is_empty() {
     let mut bench = Bench::with(config(), 1 << 20);
@@ -639,6 +678,39 @@ fn a_full_disk_is_waited_out_and_leaves_nothing_behind() {
     bench.clean();
     assert!(matches!(bench.ends.last(), Some(CleanEnd::Done { .. })));
     assert_eq!(keys(&mut bench).len(), keys(&mut bench).len());
+}
+
+/// A round that is given up leaves a file, until the disk has deleted it: a checkpoint of that time lists it as one to be deleted.
+#[test]
+fn a_checkpoint_lists_what_a_round_gives_up() {
+    let mut bench = Bench::with(config(), 1 << 20);
+    for i in 0..100 {
+        put(&mut bench, &format!("key {}", i % 3), Some("a value"));
+    }
+    bench.checkpoint();
+    let before: BTreeSet<_> = bench.files.keys().copied().collect();
+    bench.pass(BACKOFF_MS);
+    bench.store.clean(bench.now, &mut bench.fx);
+    while bench.files.keys().all(|file| before.contains(file)) {
+        assert!(bench.step(), "a round writes something");
+    }
+    let made = bench.files.keys().find(|file| !before.contains(file));
+    let made = *made.expect("it was just written");
+    bench.store.stop_cleaning();
+    let deletes = |effect: &StoreEffect| matches!(effect, StoreEffect::Disk { op: DiskOp::Delete { files }, .. } if files.contains(&made));
+    while !bench.fx.first().is_some_and(deletes) {
+        assert!(bench.step(), "the round is given up");
+    }
+    // The disk takes its time.
+    let deletion = bench.fx.remove(0);
+    let section = bench.checkpoint();
+    assert!(section.doomed.contains(&made), "{:?}", section.doomed);
+    bench.fx.push(deletion);
+    bench.settle();
+    assert!(!bench.files.contains_key(&made));
+    assert_eq!(bench.ends, [], "it is nobody's error");
+    let section = bench.checkpoint();
+    assert!(!section.doomed.contains(&made));
 }
 
 #[test]

@@ -44,6 +44,9 @@ pub struct Output {
     pub data: Vec<u8>,
     /// Index entries that are not on disk yet.
     pub entries: Vec<IndexEntry>,
+    /// A batch of the round stayed as it is that may hold what newer records have replaced: tombstones stay with it, or what they deleted
+    /// would come back.
+    pub keeps_replaced: bool,
 }
 
 /// What becomes of a batch.
@@ -54,13 +57,14 @@ enum Fate {
 }
 
 impl Output {
-    /// The beginning of `segment`.
+    /// The beginning of `segment`, after outputs that had `keeps_replaced`.
     #[must_use]
-    pub fn new(segment: Segment) -> Output {
+    pub fn new(segment: Segment, keeps_replaced: bool) -> Output {
         Output {
             segment,
             data: Vec::new(),
             entries: Vec::new(),
+            keeps_replaced,
         }
     }
 
@@ -140,7 +144,7 @@ pub(super) fn filter_piece(
         |_| false,
         |item| {
             if let Item::Batch(batch) = item {
-                match fate(batch, &map, rules)? {
+                match fate(batch, &map, rules, &mut output.keeps_replaced)? {
                     Fate::AsItIs => output.push(batch, rules.index_interval_bytes),
                     Fate::Becomes(batch) => output.push(&batch, rules.index_interval_bytes),
                     Fate::Goes => {}
@@ -156,11 +160,17 @@ pub(super) fn filter_piece(
     })
 }
 
-fn fate(batch: &Batch, map: &OffsetMap, rules: &FilterRules) -> Result<Fate, BatchError> {
+fn fate(
+    batch: &Batch,
+    map: &OffsetMap,
+    rules: &FilterRules,
+    keeps_replaced: &mut bool,
+) -> Result<Fate, BatchError> {
     if batch.is_control() || batch.base_offset() >= rules.mapped_end {
         return Ok(Fate::AsItIs);
     }
     let Some(payload) = unfolded(batch)? else {
+        *keeps_replaced = true;
         return Ok(Fate::AsItIs);
     };
     let base = batch.base_timestamp();
@@ -175,7 +185,8 @@ fn fate(batch: &Batch, map: &OffsetMap, rules: &FilterRules) -> Result<Fate, Bat
         let record = record?;
         let raw = &from[..from.len() - records.rest().len()];
         let offset = batch.base_offset().plus(i64::from(record.offset_delta));
-        let may_go = horizon.is_some_and(|horizon| horizon <= rules.now);
+        // Tombstones are newer than what they delete, so that was met before.
+        let may_go = horizon.is_some_and(|horizon| horizon <= rules.now) && !*keeps_replaced;
         let stays = offset >= rules.mapped_end
             || is_newest(map, record.key, offset) && (record.value.is_some() || !may_go);
         if stays {
@@ -214,6 +225,7 @@ fn fate(batch: &Batch, map: &OffsetMap, rules: &FilterRules) -> Result<Fate, Bat
     }
     if HEADER_BYTES + bytes.len() > MAX_BATCH_BYTES {
         // With other times, or compressed anew, it came out larger than a batch may be.
+        *keeps_replaced = true;
         return Ok(Fate::AsItIs);
     }
     let retained = Retained {

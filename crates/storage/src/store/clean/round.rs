@@ -32,6 +32,8 @@ pub(super) struct Cleaning {
     /// Groups of segments that are still to be written, the next one last.
     groups: Vec<Vec<Segment>>,
     mapped_end: Offset,
+    /// What [`Output::keeps_replaced`] was at the end of the last group.
+    keeps_replaced: bool,
     bytes_before: u64,
     bytes_after: u64,
     pub(super) waits: Waits,
@@ -44,8 +46,11 @@ enum Stage {
     Map { segment: usize, cursor: Cursor },
     /// A group is written anew.
     Write(Box<Writing>),
-    /// Files are deleted, and then the round ends.
-    Discard(CleanEnd),
+    /// The files of what was written last are deleted, and then the round ends.
+    Discard {
+        end: CleanEnd,
+        output: Option<SegmentId>,
+    },
 }
 
 /// Where a segment is read.
@@ -132,6 +137,7 @@ impl Store {
             },
             groups: Vec::new(),
             mapped_end: round.to,
+            keeps_replaced: false,
             bytes_before: 0,
             bytes_after: 0,
             waits: Waits::Turn,
@@ -151,7 +157,7 @@ impl Store {
         let Some(cleaning) = self.cleaner.rounds.get_mut(&partition) else {
             return;
         };
-        if !wanted && !matches!(cleaning.stage, Stage::Discard(_)) {
+        if !wanted && !matches!(cleaning.stage, Stage::Discard { .. }) {
             self.discard(partition, CleanEnd::GivenUp, fx);
             return;
         }
@@ -173,7 +179,7 @@ impl Store {
                 self.read_piece(now, partition, source, cursor, fx);
             }
             Stage::Write(_) => self.write_on(now, partition, fx),
-            Stage::Discard(_) => {}
+            Stage::Discard { .. } => {}
         }
     }
 
@@ -260,7 +266,7 @@ impl Store {
         let Some(cleaning) = self.cleaner.rounds.get_mut(&partition) else {
             return;
         };
-        if let Stage::Discard(end) = &cleaning.stage {
+        if let Stage::Discard { end, .. } = &cleaning.stage {
             let end = end.clone();
             self.end_round(now, partition, end, fx);
             return;
@@ -297,7 +303,7 @@ impl Store {
                 }
                 WriteStep::Sync => self.swap(now, partition, fx),
             },
-            Stage::Discard(_) => {}
+            Stage::Discard { .. } => {}
         }
     }
 
@@ -311,7 +317,7 @@ impl Store {
             return;
         };
         let writes = match &cleaning.stage {
-            Stage::Map { .. } | Stage::Discard(_) => false,
+            Stage::Map { .. } | Stage::Discard { .. } => false,
             Stage::Write(writing) => !matches!(writing.step, WriteStep::Clear | WriteStep::Read),
         };
         match error {
@@ -363,7 +369,7 @@ impl Store {
                     output,
                 }
             }
-            Stage::Map { .. } | Stage::Discard(_) => CleanJob::Map {
+            Stage::Map { .. } | Stage::Discard { .. } => CleanJob::Map {
                 map,
                 piece,
                 from: cleaning.round.from,
@@ -487,7 +493,10 @@ impl Store {
             cursor: Cursor::at(&first),
             rules: Arc::new(rules),
             id,
-            output: Some(Output::new(Segment::compacted(id, &first))),
+            output: Some(Output::new(
+                Segment::compacted(id, &first),
+                cleaning.keeps_replaced,
+            )),
             written: (0, 0),
             step: WriteStep::Clear,
             sources,
@@ -543,6 +552,7 @@ impl Store {
             return;
         };
         let (id, cleaned) = (writing.id, output.segment);
+        let keeps_replaced = output.keeps_replaced;
         let ids: Vec<_> = writing.sources.iter().map(|s| s.id).collect();
         if !log.replace(&ids, cleaned) {
             // Retention, or a deletion of records, was faster.
@@ -552,6 +562,7 @@ impl Store {
         // What is in memory still has the records that went.
         self.tail_bytes -= log.evict(cleaned.next_offset);
         self.unlinked.extend(writing.files());
+        cleaning.keeps_replaced = keeps_replaced;
         cleaning.bytes_before += writing.sources.iter().map(|s| s.bytes).sum::<u64>();
         cleaning.bytes_after += cleaned.bytes;
         let cleaner = &mut self.cleaner;
@@ -576,11 +587,10 @@ impl Store {
         let Some(cleaning) = self.cleaner.rounds.get_mut(&partition) else {
             return;
         };
-        let stage = std::mem::replace(&mut cleaning.stage, Stage::Discard(end));
-        let files = match stage {
-            Stage::Write(writing) => vec![FileId::Segment(writing.id), FileId::Index(writing.id)],
-            Stage::Map { .. } | Stage::Discard(_) => Vec::new(),
-        };
+        // Until they are gone, checkpoints list them.
+        let output = cleaning.output();
+        cleaning.stage = Stage::Discard { end, output };
+        let files = output.map_or_else(Vec::new, |id| vec![FileId::Segment(id), FileId::Index(id)]);
         cleaning.waits = Waits::Disk;
         self.operate(Purpose::Clean(partition), DiskOp::Delete { files }, fx);
     }
@@ -620,11 +630,12 @@ impl Store {
 }
 
 impl Cleaning {
-    /// The segment that is being made.
+    /// The segment that is being made, or given up.
     pub(super) fn output(&self) -> Option<SegmentId> {
         match &self.stage {
             Stage::Write(writing) => Some(writing.id),
-            Stage::Map { .. } | Stage::Discard(_) => None,
+            Stage::Discard { output, .. } => *output,
+            Stage::Map { .. } => None,
         }
     }
 
@@ -638,7 +649,7 @@ impl Cleaning {
             Stage::Map { segment, cursor } => {
                 (self.round.segments[*segment], cursor.place.position)
             }
-            Stage::Discard(_) => (self.round.segments[0], 0),
+            Stage::Discard { .. } => (self.round.segments[0], 0),
         }
     }
 
@@ -647,7 +658,7 @@ impl Cleaning {
         match &self.stage {
             Stage::Write(writing) => writing.cursor.needed,
             Stage::Map { cursor, .. } => cursor.needed,
-            Stage::Discard(_) => 0,
+            Stage::Discard { .. } => 0,
         }
     }
 
@@ -655,7 +666,7 @@ impl Cleaning {
         match &mut self.stage {
             Stage::Write(writing) => writing.cursor = to,
             Stage::Map { cursor, .. } => *cursor = to,
-            Stage::Discard(_) => {}
+            Stage::Discard { .. } => {}
         }
     }
 }
