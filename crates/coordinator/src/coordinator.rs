@@ -87,7 +87,7 @@ impl Coordinator {
             Request::CommitOffsets(request) => {
                 Response::CommitOffsets(groups.commit(step, request))
             }
-            Request::FetchOffsets(request) => Response::FetchOffsets(groups.fetch(request)),
+            Request::FetchOffsets(request) => Response::FetchOffsets(groups.fetch(step, request)),
             Request::DeleteOffsets(request) => {
                 Response::DeleteOffsets(groups.delete_offsets(step, request))
             }
@@ -122,11 +122,8 @@ impl Coordinator {
                 Timer::ClassicJoin { group } => groups.classic_join_timed_out(&mut step, &group),
                 Timer::ClassicSync { group } => groups.classic_sync_timed_out(&mut step, &group),
                 Timer::Consumer(timer) => groups.consumer_timer(&mut step, timer),
-                Timer::Expiry => {
-                    groups.expire(&mut step);
-                    let interval_ms = step.config.offsets_retention_check_interval_ms.max(1);
-                    step.set_timer(Timer::Expiry, interval_ms);
-                }
+                Timer::Expiry => groups.expire(&mut step),
+                Timer::Sweep => groups.sweep(&mut step),
             }
         }
     }
@@ -176,6 +173,11 @@ impl Coordinator {
     pub fn validate(&self) {
         self.timers.validate();
         self.groups.validate();
+        assert_eq!(
+            self.groups.sweep.is_under_way(),
+            self.timers.due(&Timer::Sweep).is_some(),
+            "offsets of topics that are gone go, or there are none"
+        );
     }
 
     /// The groups, and what a step works with besides.

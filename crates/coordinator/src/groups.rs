@@ -9,7 +9,7 @@ use crate::classic::{ClassicGroup, State};
 use crate::cluster::ConsumerProtocol;
 use crate::consumer::{ConsumerGroup, Topics};
 use crate::error::GroupError;
-use crate::offsets::Offsets;
+use crate::offsets::{Offsets, Sweep};
 use crate::record::Record;
 use crate::step::Step;
 
@@ -49,6 +49,10 @@ impl Group {
 pub(crate) struct Groups {
     pub(crate) groups: BTreeMap<String, Group>,
     pub(crate) offsets: Offsets,
+    /// What of them goes with its topic. Soft: a restart begins it anew.
+    pub(crate) sweep: Sweep,
+    /// The group to go on with, where the last look for expired offsets found more than a step takes away. Soft.
+    pub(crate) expiry_from: Option<String>,
     pub(crate) protocol: ConsumerProtocol,
     /// What groups of the consumer protocol remember of the cluster's topics. Soft.
     pub(crate) topics: Topics,
@@ -60,6 +64,8 @@ impl Groups {
         Groups {
             groups: BTreeMap::new(),
             offsets: Offsets::default(),
+            sweep: Sweep::default(),
+            expiry_from: None,
             protocol,
             topics: Topics::default(),
         }

@@ -6,10 +6,20 @@ mod commit;
 mod delete;
 mod expiry;
 mod fetch;
+mod sweep;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use crate::record::OffsetRecord;
+pub(crate) use sweep::Sweep;
+
+/// A step takes so many offsets away that nobody asked for by name, and the next one goes on: all that a step stores is held in memory.
+const REMOVALS_PER_STEP: usize = 10_000;
+/// A step that takes offsets away stops behind the group with which it has looked at so many.
+const LOOKED_AT_PER_STEP: usize = 100_000;
+/// What is left over from such a step waits for so long, so that requests come in between.
+const REMOVAL_PAUSE_MS: i64 = 1;
 
 /// The offsets of one group, by topic and partition.
 pub(crate) type GroupOffsets = BTreeMap<String, BTreeMap<i32, OffsetRecord>>;
@@ -29,6 +39,15 @@ impl Offsets {
     /// What a group has committed for a partition.
     pub(crate) fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&OffsetRecord> {
         self.groups.get(group)?.get(topic)?.get(&partition)
+    }
+
+    /// The groups that have committed anything, in order, from one on.
+    pub(crate) fn from(
+        &self,
+        group: Option<&str>,
+    ) -> impl Iterator<Item = (&String, &GroupOffsets)> {
+        let from = group.map_or(Bound::Unbounded, Bound::Included);
+        self.groups.range::<str, _>((from, Bound::Unbounded))
     }
 
     /// The groups that have committed anything, in order.

@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Consumer(ConsumerTimer),
     /// Expired offsets and groups without a use are looked for.
     Expiry,
+    /// Offsets of topics that are gone go on going.
+    Sweep,
 }
 
 #[derive(Clone, Copy, Debug)]

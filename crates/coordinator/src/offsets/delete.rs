@@ -1,6 +1,4 @@
-//! OffsetDelete, DeleteGroups, and the end of topics.
-
-use wiber_model::TopicId;
+//! OffsetDelete and DeleteGroups.
 
 use crate::classic::State;
 use crate::error::GroupError;
@@ -70,38 +68,6 @@ impl Groups {
         }
         self.remove_group(step, id);
         Ok(())
-    }
-
-    /// Drops what was committed for topics that went while nobody was here to hear of it, or that came anew since.
-    pub(crate) fn forget_lost_topics(&mut self, step: &mut Step<'_>) {
-        let mut gone = Vec::new();
-        for (group, topics) in self.offsets.iter() {
-            for (topic, partitions) in topics {
-                let id = step.cluster.topic_id(topic);
-                let lost = partitions.iter().filter(|(_, committed)| {
-                    let known = committed.topic_id != TopicId::ZERO;
-                    id.is_none() || known && id != Some(committed.topic_id)
-                });
-                gone.extend(lost.map(|(partition, _)| tombstone(group, topic.clone(), *partition)));
-            }
-        }
-        for record in gone {
-            self.emit(step, record);
-        }
-    }
-
-    /// Topics are gone, and with them what was committed for them.
-    pub(crate) fn forget_topics(&mut self, step: &mut Step<'_>, names: &[String]) {
-        let mut gone = Vec::new();
-        for (group, topics) in self.offsets.iter() {
-            for name in names {
-                let partitions = topics.get(name).into_iter().flat_map(|map| map.keys());
-                gone.extend(partitions.map(|partition| tombstone(group, name.clone(), *partition)));
-            }
-        }
-        for record in gone {
-            self.emit(step, record);
-        }
     }
 }
 

@@ -3,14 +3,18 @@
 //! What a group still uses does not expire: topics that its members are subscribed to. For the rest counts how long the group has
 //! been without members, or how long ago the commit was made, as Kafka's `OffsetExpirationConditionImpl` has it.
 
+use std::ops::Bound;
+
 use tracing::info;
 use wiber_model::TimestampMs;
 
 use super::delete::tombstone;
+use super::{LOOKED_AT_PER_STEP, REMOVAL_PAUSE_MS, REMOVALS_PER_STEP};
 use crate::classic::{ClassicGroup, State};
 use crate::groups::{Group, Groups};
 use crate::record::{OffsetRecord, Record};
 use crate::step::Step;
+use crate::timers::Timer;
 
 /// From when on the retention of a group's offsets counts.
 #[derive(Clone, Copy)]
@@ -24,17 +28,36 @@ enum Retention {
 }
 
 impl Groups {
-    /// Looks for offsets that have expired, and for groups that have neither members nor offsets.
+    /// Looks for offsets that have expired, and for groups that have neither members nor offsets. Goes on where it left off, if it did, and
+    /// says when it wants to be called again.
     pub(crate) fn expire(&mut self, step: &mut Step<'_>) {
         let mut expired = Vec::new();
         let mut unused = Vec::new();
-        for (id, group) in &self.groups {
+        let mut looked_at = 0;
+        let from = self.expiry_from.take();
+        let from = from.as_deref().map_or(Bound::Unbounded, Bound::Included);
+        for (id, group) in self.groups.range::<str, _>((from, Bound::Unbounded)) {
+            if looked_at >= LOOKED_AT_PER_STEP || unused.len() >= REMOVALS_PER_STEP {
+                self.expiry_from = Some(id.clone());
+                break;
+            }
             let before = expired.len();
             let has = self.find_expired(step, id, group, &mut expired);
+            // A group is looked at, too.
+            looked_at += has + 1;
             if has == expired.len() - before && group.is_empty() {
                 unused.push(id.clone());
+            } else if expired.len() >= REMOVALS_PER_STEP {
+                // There may be more of this one.
+                self.expiry_from = Some(id.clone());
+                break;
             }
         }
+        let next_ms = match self.expiry_from {
+            Some(_) => REMOVAL_PAUSE_MS,
+            None => step.config.offsets_retention_check_interval_ms.max(1),
+        };
+        step.set_timer(Timer::Expiry, next_ms);
         if !expired.is_empty() || !unused.is_empty() {
             info!(
                 offsets = expired.len(),
@@ -50,7 +73,7 @@ impl Groups {
         }
     }
 
-    /// Adds the tombstones of a group's expired offsets. How many offsets the group has.
+    /// Adds the tombstones of a group's expired offsets, as far as a step takes them. How many offsets the group has.
     fn find_expired(
         &self,
         step: &Step<'_>,
@@ -66,7 +89,7 @@ impl Groups {
                 continue;
             }
             for (partition, committed) in partitions {
-                if is_expired(step, retention, committed) {
+                if expired.len() < REMOVALS_PER_STEP && is_expired(step, retention, committed) {
                     expired.push(tombstone(id, topic.clone(), *partition));
                 }
             }

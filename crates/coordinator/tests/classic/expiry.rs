@@ -40,6 +40,43 @@ fn the_offsets_of_who_is_no_member_expire_a_while_after_the_commit() {
 }
 
 #[test]
+fn much_expires_in_many_steps() {
+    let mut world = World::new();
+    for group in 0..5 {
+        let mut request = commit_of("", -1, 0, 1);
+        request.group = format!("many{group}");
+        let one = request.offsets[0].clone();
+        request.offsets = (0..9_000)
+            .map(|partition| CommitOffset {
+                partition,
+                ..one.clone()
+            })
+            .collect();
+        assert!(world.commit(request).is_ok());
+        world.pass(1);
+    }
+    world.pass(4 * DAY_MS);
+    assert!(world.commit(commit_of("", -1, 0, 2)).is_ok());
+    world.most_records = 0;
+    let before = world.log.len();
+    // The first look after the retention, and what follows from it.
+    world.pass(3 * DAY_MS + 10 * 60 * 1000);
+    // A group with what is left of its offsets may go with the step.
+    assert!(world.most_records <= 10_100, "{}", world.most_records);
+    assert_eq!(world.written_since(before).len(), 5 * 9_000 + 5);
+    assert_eq!(world.committed("topic1", 0), Some(Offset(2)));
+    for group in 0..5 {
+        assert_eq!(
+            world.committed_by(&format!("many{group}"), "topic1", 8_999),
+            None
+        );
+    }
+    // The next look is one from the first group on.
+    world.pass(4 * DAY_MS);
+    assert_eq!(world.state(), "Dead");
+}
+
+#[test]
 fn the_offsets_of_an_empty_group_expire_a_while_after_the_last_member_left() {
     let mut world = World::with(|config| config.offsets_retention_ms = 60 * 60 * 1000);
     let (members, generation) = world.stable(1);

@@ -22,12 +22,22 @@ pub const SESSION_MS: i32 = 10_000;
 pub const REBALANCE_MS: i32 = 30_000;
 
 /// Ten topics, `topic0` to `topic9`.
-pub struct Topics;
+#[derive(Default)]
+pub struct Topics {
+    /// Those that were deleted.
+    pub gone: BTreeSet<String>,
+    /// Those that were made anew since.
+    pub anew: BTreeSet<String>,
+}
 
 impl Cluster for Topics {
     fn topic_id(&self, name: &str) -> Option<TopicId> {
-        let number = name.strip_prefix("topic")?.parse().ok()?;
-        Some(TopicId([number; 16]))
+        let number: u8 = name.strip_prefix("topic")?.parse().ok()?;
+        let number = match self.anew.contains(name) {
+            true => number + 100,
+            false => number,
+        };
+        (!self.gone.contains(name)).then_some(TopicId([number; 16]))
     }
 
     fn topic_name(&self, _: TopicId) -> Option<&str> {
@@ -81,7 +91,10 @@ fn no_partitions(_: &NamedPartitions, _: i16) -> Bytes {
 pub struct World {
     pub coordinator: Coordinator,
     pub config: Arc<GroupConfig>,
+    pub topics: Topics,
     pub now: Now,
+    /// The most records that a step had.
+    pub most_records: usize,
     /// All records since the beginning.
     pub log: Vec<Record>,
     /// The replies, and how long the log was when they were given.
@@ -105,10 +118,12 @@ impl World {
         let mut world = World {
             coordinator: coordinator(&config, 0),
             config: Arc::new(config),
+            topics: Topics::default(),
             now: Now {
                 monotonic: Monotonic(1),
                 wall: TimestampMs(1_700_000_000_000),
             },
+            most_records: 0,
             log: Vec::new(),
             replies: BTreeMap::new(),
             heard: 0,
@@ -138,7 +153,7 @@ impl World {
             self.coordinator.replay(record);
         }
         let mut out = Output::default();
-        self.coordinator.loaded(self.now, &Topics, &mut out);
+        self.coordinator.loaded(self.now, &self.topics, &mut out);
         self.take(out);
     }
 
@@ -156,7 +171,7 @@ impl World {
         self.unanswered.insert(to);
         let mut out = Output::default();
         self.coordinator
-            .handle(self.now, &Topics, to, request, &mut out);
+            .handle(self.now, &self.topics, to, request, &mut out);
         self.take(out);
         to
     }
@@ -181,7 +196,7 @@ impl World {
             let due = self.coordinator.next_deadline().max(self.now.monotonic);
             self.advance_to(due);
             let mut out = Output::default();
-            self.coordinator.tick(self.now, &Topics, &mut out);
+            self.coordinator.tick(self.now, &self.topics, &mut out);
             assert!(
                 self.coordinator.next_deadline() > self.now.monotonic,
                 "what was due is done"
@@ -199,14 +214,16 @@ impl World {
 
     pub fn delete_topics(&mut self, names: &[&str]) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.topics.gone.extend(names.iter().cloned());
         let mut out = Output::default();
         self.coordinator
-            .topics_deleted(self.now, &Topics, &names, &mut out);
+            .topics_deleted(self.now, &self.topics, &names, &mut out);
         self.take(out);
     }
 
     fn take(&mut self, out: Output) {
         self.coordinator.validate();
+        self.most_records = self.most_records.max(out.records.len());
         self.log.extend(out.records);
         for (to, response) in out.replies {
             assert!(self.unanswered.remove(&to), "{to:?} is replied to once");
@@ -302,8 +319,13 @@ impl World {
 
     /// What is committed for a partition.
     pub fn committed(&mut self, topic: &str, partition: i32) -> Option<Offset> {
+        self.committed_by(GROUP, topic, partition)
+    }
+
+    /// What another group has committed.
+    pub fn committed_by(&mut self, group: &str, topic: &str, partition: i32) -> Option<Offset> {
         let response = self.ask(Request::FetchOffsets(FetchOffsetsRequest {
-            group: GROUP.to_owned(),
+            group: group.to_owned(),
             member_id: None,
             member_epoch: -1,
             partitions: Some(vec![(topic.to_owned(), vec![partition])]),

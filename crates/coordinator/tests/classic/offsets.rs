@@ -367,6 +367,62 @@ fn offsets_go_with_their_topics() {
     assert_eq!(world.committed("topic1", 1), None);
 }
 
+/// As many offsets as several steps take away: of all partitions of a topic, by groups that are no members.
+fn commit_many(world: &mut World, topic: &str, groups: i32, partitions: i32) {
+    for group in 0..groups {
+        let mut request = commit_of("", -1, 0, 1);
+        request.group = format!("many{group}");
+        let one = CommitOffset {
+            topic: topic.to_owned(),
+            ..request.offsets[0].clone()
+        };
+        request.offsets = (0..partitions)
+            .map(|partition| CommitOffset {
+                partition,
+                ..one.clone()
+            })
+            .collect();
+        assert!(world.commit(request).is_ok());
+    }
+    world.most_records = 0;
+}
+
+#[test]
+fn a_topic_that_many_have_read_ends_in_many_steps() {
+    for made_anew in [false, true] {
+        let mut world = World::new();
+        assert!(world.commit(commit_of("", -1, 0, 1)).is_ok());
+        commit_many(&mut world, "topic2", 3, 15_000);
+        let before = world.log.len();
+        world.delete_topics(&["topic2"]);
+        assert!((1..=10_000).contains(&world.written_since(before).len()));
+        // Nobody hears of the rest, even where the topic is there again.
+        if made_anew {
+            world.topics.gone.clear();
+            world.topics.anew.insert("topic2".to_owned());
+        }
+        for group in ["many0", "many2"] {
+            assert_eq!(world.committed_by(group, "topic2", 14_999), None);
+        }
+        let mut request = commit_of("", -1, 7, 5);
+        request.group = "many1".to_owned();
+        request.offsets[0].topic = "topic2".to_owned();
+        assert!(world.commit(request).is_ok());
+        world.pass(2);
+        // In the middle of it a restart forgets nothing, and finds what is left.
+        world.restart();
+        world.pass(100);
+        assert!(world.most_records <= 10_000, "{}", world.most_records);
+        assert_eq!(world.committed("topic1", 0), Some(Offset(1)));
+        let new = world.committed_by("many1", "topic2", 7);
+        assert_eq!(new, made_anew.then_some(Offset(5)));
+        let tombstones = world.written_since(before).iter().filter(|record| {
+            matches!(record, Record::Offset { topic, value: None, .. } if topic == "topic2")
+        });
+        assert_eq!(tombstones.count(), 45_000 - usize::from(made_anew));
+    }
+}
+
 #[test]
 fn offsets_of_topics_that_went_unheard_go_when_they_are_loaded() {
     let mut world = World::new();
