@@ -126,6 +126,15 @@ def test_a_topic_that_keeps_everything(client: Client, topic: str) -> None:
     assert outcome(delete(client, 2, topic, {0: HIGH_WATERMARK})[0]) == (Error.NONE, 0)
 
 
+@pytest.mark.parametrize("version", versions("DeleteRecords"))
+def test_of_a_compacted_topic(client: Client, topic: str, version: int) -> None:
+    """The newest value of each key stays, unless old records go besides."""
+    client.create(topic, cleanup_policy="compact")
+    assert outcome(delete(client, version, topic, {0: HIGH_WATERMARK})[0]) == (Error.POLICY_VIOLATION, -1)
+    client.create(f"{topic}-delete", cleanup_policy="compact,delete")
+    assert outcome(delete(client, version, f"{topic}-delete", {0: HIGH_WATERMARK})[0]) == (Error.NONE, 0)
+
+
 def offset_at(client: Client, topic: Topic, timestamp: int) -> int:
     """The first record of that time or later."""
     wanted = [{"partition_index": 0, "timestamp": timestamp}]

@@ -32,6 +32,15 @@ def test_clients_do_not_write_it(client: Client, offsets: Topic, version: int) -
     assert client.metadata(OFFSETS).error_code == Error.NONE
 
 
+@pytest.mark.parametrize("version", versions("DeleteRecords"))
+def test_clients_delete_nothing_of_it(client: Client, offsets: Topic, version: int) -> None:
+    """Groups that are served would lose at the next start what they have."""
+    wanted = [{"name": offsets.name, "partitions": [{"partition_index": 0, "offset": -1}]}]
+    (found,) = client.ask("DeleteRecords", version, topics=wanted, timeout_ms=10_000).topics
+    (part,) = found.partitions
+    assert (part.error_code, part.low_watermark) == (Error.INVALID_TOPIC_EXCEPTION, -1)
+
+
 @pytest.mark.wiber_only("Kafka lets the groups lose their offsets")
 @pytest.mark.parametrize("version", versions("CreatePartitions"))
 def test_it_gets_no_more_partitions(client: Client, offsets: Topic, version: int) -> None:

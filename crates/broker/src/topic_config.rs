@@ -20,6 +20,9 @@ pub(crate) use kind::{INT_MAX, Kind};
 /// The topic key for durability: `synced` or `relaxed`.
 pub const DURABILITY: &str = "wiber.durability";
 
+/// The topic key that says whether a replica may lead that lost records: the groups of `__consumer_offsets` are then served without.
+pub(crate) const UNCLEAN_LEADER: &str = "unclean.leader.election.enable";
+
 /// For a retention without a bound.
 const NO_LIMIT: i64 = -1;
 
@@ -36,6 +39,7 @@ struct Codecs {
 pub(crate) struct TopicConfig {
     log: LogConfig,
     rules: Rules,
+    unclean_leader: bool,
 }
 
 /// The setting of that name.
@@ -112,6 +116,7 @@ impl TopicConfig {
                 max_message_bytes: DEFAULT_MAX_MESSAGE_BYTES,
                 ..Rules::default()
             },
+            unclean_leader: false,
         };
         let mut codecs = Codecs::default();
         for (key, value) in defaults.iter().chain(settings) {
@@ -131,6 +136,11 @@ impl TopicConfig {
     /// What it means to a batch that comes in.
     pub(crate) fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// Whether a replica may lead that lost records.
+    pub(crate) fn unclean_leader(&self) -> bool {
+        self.unclean_leader
     }
 
     /// A value that [`check`] did not pass leaves the default.
@@ -169,6 +179,7 @@ impl TopicConfig {
                     log.min_cleanable_ratio = ratio;
                 }
             }
+            (UNCLEAN_LEADER, _) => self.unclean_leader = value.eq_ignore_ascii_case("true"),
             (DURABILITY, _) => log.relaxed = value == "relaxed",
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! DeleteRecords: moves the starts of logs up, so that what lies before them is gone (KIP-107).
 
-use wiber_model::Offset;
+use wiber_controller::is_internal_topic;
+use wiber_model::{Offset, PartitionId};
 use wiber_protocol::messages::delete_records::{
     DeleteRecordsPartitionResult, DeleteRecordsRequest, DeleteRecordsResponse,
     DeleteRecordsTopicResult,
@@ -37,7 +38,8 @@ pub(super) fn begin(
     let mut asks = Vec::new();
     for topic in &body.topics {
         for wanted in &topic.partitions {
-            let result = match list_offsets::find(shard, &topic.name, wanted.partition_index) {
+            let found = list_offsets::find(shard, &topic.name, wanted.partition_index);
+            let result = match found.and_then(|partition| may_go(shard, &topic.name, partition)) {
                 Ok(partition) => {
                     let up_to = Some(wanted.offset).filter(|offset| *offset != HIGH_WATERMARK);
                     asks.push((work.parts.len(), partition, up_to.map(Offset)));
@@ -63,6 +65,22 @@ pub(super) fn begin(
         |parts| Ask::DeleteRecords { parts },
         fx,
     );
+}
+
+/// Whether a client may delete records of a partition, as Kafka has it.
+fn may_go(shard: &Shard, topic: &str, partition: PartitionId) -> Result<PartitionId, ErrorCode> {
+    if is_internal_topic(topic) {
+        // A coordinator has in memory what it would find no more at its next start.
+        return Err(ErrorCode::InvalidTopicException);
+    }
+    let log = shard
+        .topic_config(partition.topic)
+        .map(|config| config.log());
+    // The newest value of each key was promised to stay.
+    if log.is_some_and(|log| log.compact && !log.delete) {
+        return Err(ErrorCode::PolicyViolation);
+    }
+    Ok(partition)
 }
 
 pub(super) fn answered(

@@ -5,6 +5,8 @@
 //!
 //! Invariants:
 //! - A coordinator is asked to store only while its log takes records, so that its state and its log never part.
+//! - Groups of a partition of which records are lost are not served: what their members committed may be among them (D8). Whoever runs the
+//!   broker may say that they are to be served without, by [`UNCLEAN_LEADER`]; the log names what is left out.
 //! - While nothing is asked and no time-out is due, groups cost nothing: the next time-out of each coordinator stands in one ordered set.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,9 +16,10 @@ use bytes::Bytes;
 use wiber_coordinator::{Coordinator, Output, Record, ReplyTo, Request, Response};
 use wiber_model::batch::{BatchBuilder, Compression, Records};
 use wiber_model::mutant::{self, Mutant};
-use wiber_model::{Batch, Batches, LeaderEpoch, Monotonic, Now, Offset, PartitionId, Rng};
+use wiber_model::{Batch, Batches, LeaderEpoch, Monotonic, Now, Offset, PartitionId, Rng, TopicId};
 use wiber_protocol::ErrorCode;
 use wiber_storage::compression::Decoder;
+use wiber_storage::io::DiskError;
 use wiber_storage::log::PartitionLog;
 use wiber_storage::store::{Read, ReadError, ReadId, ReadOutput, Ticket, Want};
 
@@ -24,6 +27,7 @@ use super::{Shard, Stopping};
 use crate::groups::{self, CONSUMER_PROTOCOL, Metadata, OFFSETS_TOPIC, RecordError};
 use crate::machine::{Address, Effect};
 use crate::message::{Answer, RequestId};
+use crate::topic_config::UNCLEAN_LEADER;
 
 /// A coordinator is filled by this many bytes of its log in a step, so that the shard's other work goes on.
 const LOAD_BYTES: usize = 1024 * 1024;
@@ -71,6 +75,8 @@ struct Hosted {
     missed: BTreeSet<String>,
     /// Replies, each with what must be durable before it leaves.
     held: VecDeque<(Ticket, Waiter, Response)>,
+    /// What it was loaded without last: that is told in one piece, once its end is known.
+    lost: Option<Damage>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,8 +85,17 @@ enum Stage {
     Loading(Offset),
     /// It takes requests.
     Active,
-    /// Its log cannot be read.
-    Failed,
+    /// Its log cannot be read, or written. What lies before this offset is in.
+    Failed(Offset),
+}
+
+/// Records that a coordinator cannot be filled with.
+#[derive(Debug)]
+struct Damage {
+    from: Offset,
+    /// The offset after the last one, as far as that is known.
+    to: Offset,
+    problem: String,
 }
 
 impl Groups {
@@ -155,6 +170,7 @@ impl Shard {
             ticket: Ticket::Durable(0),
             missed: BTreeSet::new(),
             held: VecDeque::new(),
+            lost: None,
         };
         self.groups.hosted.insert(partition, hosted);
         self.groups.set_wake(partition, now.monotonic);
@@ -254,10 +270,10 @@ impl Shard {
             None => Err(ErrorCode::NotCoordinator),
             Some(Stage::Loading(_)) => Err(ErrorCode::CoordinatorLoadInProgress),
             // The groups that can be told are told; the log says which cannot.
-            Some(Stage::Failed) if matches!(asked, Request::ListGroups(_)) => {
+            Some(Stage::Failed(_)) if matches!(asked, Request::ListGroups(_)) => {
                 Err(ErrorCode::NotCoordinator)
             }
-            Some(Stage::Failed) => Err(ErrorCode::CoordinatorNotAvailable),
+            Some(Stage::Failed(_)) => Err(ErrorCode::CoordinatorNotAvailable),
             Some(Stage::Active) if asked.stores() && !self.can_store(partition) => {
                 Err(ErrorCode::CoordinatorNotAvailable)
             }
@@ -416,7 +432,7 @@ impl Shard {
                         coordinator.tick(now, cluster, out);
                     });
                 }
-                Some(Stage::Failed) | None => self.groups.set_wake(partition, Monotonic::NEVER),
+                Some(Stage::Failed(_)) | None => self.groups.set_wake(partition, Monotonic::NEVER),
             }
         }
     }
@@ -521,6 +537,7 @@ impl Shard {
         partition: PartitionId,
         result: Result<ReadOutput, ReadError>,
     ) {
+        let visible_end = self.store.log(partition).map(PartitionLog::visible_end);
         let Some(hosted) = self.groups.hosted.get_mut(&partition) else {
             return;
         };
@@ -530,39 +547,108 @@ impl Shard {
         let loaded = match result {
             Ok(ReadOutput::Batches(pieces)) => replay(&mut hosted.coordinator, from, pieces),
             Ok(ReadOutput::Found(_)) => unreachable!("a coordinator reads batches"),
-            Err(error @ ReadError::Disk { .. }) => {
-                // A disk may come back.
-                tracing::warn!(
-                    partition = partition.partition,
-                    "the groups of {OFFSETS_TOPIC} cannot be loaded yet: {error}"
-                );
-                let later = now.monotonic.plus_ms(FAILING_DISK_PAUSE_MS);
-                self.groups.set_wake(partition, later);
+            // The log start moved meanwhile, or the partition is gone.
+            Err(ReadError::OutOfRange { .. } | ReadError::UnknownPartition) => {
+                self.groups.set_wake(partition, now.monotonic);
                 return;
             }
-            Err(error) => Err(error.to_string()),
+            Err(error) => match Damage::of(from, &error) {
+                Some(damage) => Err(damage),
+                None => {
+                    // A disk may come back.
+                    tracing::warn!(
+                        partition = partition.partition,
+                        "the groups of {OFFSETS_TOPIC} cannot be loaded yet: {error}"
+                    );
+                    let later = now.monotonic.plus_ms(FAILING_DISK_PAUSE_MS);
+                    self.groups.set_wake(partition, later);
+                    return;
+                }
+            },
         };
         match loaded {
             Ok(next) => {
-                let log = self.store.log(partition);
                 // Nothing came: what is left up to the end was compacted away.
-                let end = log.map_or(next, PartitionLog::visible_end);
+                let end = visible_end.unwrap_or(next);
                 hosted.stage = Stage::Loading(if next == from { end } else { next });
+                hosted.tell_lost(partition);
                 self.groups.set_wake(partition, now.monotonic);
             }
-            Err(problem) => {
-                hosted.stage = Stage::Failed;
-                tracing::error!(
-                    partition = partition.partition,
-                    "the groups of {OFFSETS_TOPIC} cannot be loaded, and are not served: {problem}"
-                );
+            Err(damage) => self.groups_damaged(now, partition, damage),
+        }
+    }
+
+    /// Records are lost that a coordinator would have been filled with.
+    fn groups_damaged(&mut self, now: Now, partition: PartitionId, damage: Damage) {
+        let goes_on = self.is_served_with_losses(partition);
+        let Some(hosted) = self.groups.hosted.get_mut(&partition) else {
+            return;
+        };
+        if goes_on {
+            hosted.stage = Stage::Loading(damage.to);
+            match &mut hosted.lost {
+                Some(lost) if lost.to == damage.from => lost.to = damage.to,
+                _ => {
+                    hosted.tell_lost(partition);
+                    hosted.lost = Some(damage);
+                }
             }
+            self.groups.set_wake(partition, now.monotonic);
+            return;
+        }
+        hosted.stage = Stage::Failed(damage.from);
+        tracing::error!(
+            partition = partition.partition,
+            offset = %damage.from,
+            "the groups of {OFFSETS_TOPIC} cannot be loaded, and are not served: {}. To have them served without what is lost, set {UNCLEAN_LEADER}=true \
+             for the topic: they go back to what they had committed before it",
+            damage.problem
+        );
+    }
+
+    /// Whether groups are to be served although records of theirs are lost.
+    fn is_served_with_losses(&self, partition: PartitionId) -> bool {
+        let config = self.configs.get(&partition.topic);
+        config.is_some_and(|config| config.unclean_leader())
+    }
+
+    /// A topic's settings changed: coordinators that failed may go on with them.
+    pub(super) fn retry_groups(&mut self, now: Now, topic: TopicId) {
+        let hosted = self.groups.hosted.iter();
+        let failed: Vec<_> = hosted
+            .filter(|(partition, _)| partition.topic == topic)
+            .filter_map(|(partition, hosted)| match hosted.stage {
+                Stage::Failed(from) => Some((*partition, from)),
+                Stage::Loading(_) | Stage::Active => None,
+            })
+            .collect();
+        for (partition, from) in failed {
+            if !self.is_served_with_losses(partition) {
+                continue;
+            }
+            if let Some(hosted) = self.groups.hosted.get_mut(&partition) {
+                hosted.stage = Stage::Loading(from);
+            }
+            self.groups.set_wake(partition, now.monotonic);
         }
     }
 
     fn groups_loaded(&mut self, now: Now, partition: PartitionId, fx: &mut Vec<Effect>) {
-        if let Some(hosted) = self.groups.hosted.get_mut(&partition) {
-            hosted.stage = Stage::Active;
+        let log = self.store.log(partition);
+        let (end, damage) = log.map_or((Offset::ZERO, None), |log| (log.end(), log.damage()));
+        let Some(hosted) = self.groups.hosted.get_mut(&partition) else {
+            return;
+        };
+        hosted.tell_lost(partition);
+        if let Some(damage) = damage {
+            hosted.stage = Stage::Failed(end);
+            tracing::error!(
+                partition = partition.partition,
+                offset = %end,
+                "the groups of {OFFSETS_TOPIC} are not served, as nothing can be stored for them: {damage}. To have groups begin anew, all of \
+                 them, delete the topic: it is made again when a group is asked for"
+            );
+            return;
         }
         if !self.can_store(partition) || self.stopping != Stopping::No {
             // It cannot store what it wants to; the log does not take records now, and the groups wait with it.
@@ -573,9 +659,46 @@ impl Shard {
             self.groups.set_wake(partition, later);
             return;
         }
+        if let Some(hosted) = self.groups.hosted.get_mut(&partition) {
+            hosted.stage = Stage::Active;
+        }
         self.step_groups(now, partition, fx, |coordinator, cluster, out| {
             coordinator.loaded(now, cluster, out);
         });
+    }
+}
+
+impl Hosted {
+    /// Tells what the groups were loaded without.
+    fn tell_lost(&mut self, partition: PartitionId) {
+        if let Some(lost) = self.lost.take() {
+            tracing::error!(
+                partition = partition.partition,
+                "the groups of {OFFSETS_TOPIC} are served without what they had stored at offsets {} to {}: {}",
+                lost.from,
+                lost.to,
+                lost.problem
+            );
+        }
+    }
+}
+
+impl Damage {
+    /// What a read at `from` met, if that is going to stay so. Who reads on one offset further gets behind it in the end.
+    fn of(from: Offset, error: &ReadError) -> Option<Damage> {
+        let (from, to) = match error {
+            ReadError::Lost { from: first, to } => (from.max(*first), *to),
+            ReadError::Corrupt { .. }
+            | ReadError::Disk {
+                error: DiskError::NotFound,
+                ..
+            } => (from, from.plus(1)),
+            ReadError::Disk { .. } | ReadError::OutOfRange { .. } | ReadError::UnknownPartition => {
+                return None;
+            }
+        };
+        let problem = error.to_string();
+        Some(Damage { from, to, problem })
     }
 }
 
@@ -584,13 +707,19 @@ fn replay(
     coordinator: &mut Coordinator,
     from: Offset,
     pieces: Vec<Bytes>,
-) -> Result<Offset, String> {
+) -> Result<Offset, Damage> {
     let mut next = from;
     for piece in pieces {
         for batch in Batches::new(piece) {
-            let batch = batch.map_err(|error| error.to_string())?;
+            let damage = |to, problem| Damage {
+                from: next,
+                to,
+                problem,
+            };
+            let batch = batch.map_err(|error| damage(next.plus(1), error.to_string()))?;
+            replay_batch(coordinator, &batch, from)
+                .map_err(|problem| damage(batch.next_offset(), problem))?;
             next = batch.next_offset();
-            replay_batch(coordinator, &batch, from)?;
         }
     }
     Ok(next)

@@ -53,12 +53,12 @@ impl Shard {
                 }
                 MetadataRecord::TopicConfigs { topic, .. } => {
                     self.image.apply(offset, record);
-                    self.configure(*topic);
+                    self.configure(now, *topic);
                 }
                 MetadataRecord::BrokerConfigs { broker, .. } => {
                     self.image.apply(offset, record);
                     if broker.is_none_or(|id| id == self.node_id()) {
-                        self.reconfigure(fx);
+                        self.reconfigure(now, fx);
                     }
                 }
                 MetadataRecord::RegisterBroker { id, .. } if *id == self.node_id() => {
@@ -115,7 +115,7 @@ impl Shard {
     }
 
     /// Gives the logs of a topic's partitions the settings that it has now.
-    fn configure(&mut self, topic: TopicId) {
+    fn configure(&mut self, now: Now, topic: TopicId) {
         let Some(state) = self.image.topic_by_id(topic) else {
             return;
         };
@@ -131,10 +131,11 @@ impl Shard {
             let id = PartitionId { topic, partition };
             self.store.configure(id, Arc::clone(&config));
         }
+        self.retry_groups(now, topic);
     }
 
     /// Takes over the settings that the broker has now: its topics have them where they set nothing.
-    fn reconfigure(&mut self, fx: &mut Vec<Effect>) {
+    fn reconfigure(&mut self, now: Now, fx: &mut Vec<Effect>) {
         let before = self.options.topic_defaults.clone();
         let admission = self.options.alter(&self.image);
         let cleaner = self.options.cleaner.share_of(self.options.shards);
@@ -142,7 +143,7 @@ impl Shard {
         if self.options.topic_defaults != before {
             let topics: Vec<_> = self.image.topics().map(|topic| topic.id).collect();
             for topic in topics {
-                self.configure(topic);
+                self.configure(now, topic);
             }
         }
         self.configure_groups();

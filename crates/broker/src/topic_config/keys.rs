@@ -4,8 +4,8 @@
 
 use wiber_model::limit::MAX_BATCH_BYTES;
 
-use super::DURABILITY;
 use super::kind::{INT_MAX, Kind};
+use super::{DURABILITY, UNCLEAN_LEADER};
 
 /// Whether a key does something here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -300,12 +300,12 @@ pub(crate) const KEYS: &[Key] = &[
         documentation: "How far the timestamps in a segment may lie apart, in milliseconds.",
     },
     Key {
-        name: "unclean.leader.election.enable",
+        name: UNCLEAN_LEADER,
         kind: Kind::Flag,
-        effect: Effect::None,
+        effect: Effect::Served,
         default: "false",
-        synonym: Some("unclean.leader.election.enable"),
-        documentation: "Whether a replica that is not in sync may lead. Taken, without effect: a partition has one replica.",
+        synonym: Some(UNCLEAN_LEADER),
+        documentation: "Whether a replica may lead although it has lost records. A partition has one replica, which leads; so it matters for `__consumer_offsets` only: groups whose stored state is damaged are served without what is lost.",
     },
     Key {
         name: DURABILITY,

@@ -270,6 +270,9 @@ impl Checker {
                 }
             }
             Some(ErrorCode::UnknownTopicOrPartition) => self.unknown(about, place, seen),
+            // The newest value of each key stays.
+            Some(ErrorCode::PolicyViolation)
+                if self.partitions.get(&id).is_some_and(|p| p.is_compacted()) => {}
             _ => {
                 let what = format!(
                     "DeleteRecords is answered {}",
