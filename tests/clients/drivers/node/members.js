@@ -74,13 +74,14 @@ async function start(name, group, topic) {
     autoCommit: false,
     eachBatchAutoResolve: true,
     eachBatch: async ({ batch, heartbeat, isStale, isRunning }) => {
+      // First, as a batch comes again where this ends in an error, a lost connection's for one.
+      await heartbeat();
       // Batches of a generation that is over are let go.
       if (isStale() || !isRunning() || !owned.includes(batch.partition)) {
         return;
       }
       say(name, 'processed', batch.partition, batch.firstOffset(), batch.lastOffset());
       waiting.set(batch.partition, Number(batch.lastOffset()) + 1);
-      await heartbeat();
       if (performance.now() > due) {
         await commit();
         due = performance.now() + COMMIT_EVERY_MS;
