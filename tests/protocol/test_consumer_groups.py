@@ -184,6 +184,29 @@ def test_patterns(consumer: Subscribe, topic: str, version: int) -> None:
     assert len(describe_consumers(one, one.group).members) == 1
 
 
+def test_a_pattern_is_looked_up_after_the_heartbeat_that_brings_it(consumer: Subscribe, topic: str) -> None:
+    """The topics that a member names are assigned to it first, those that its pattern comes to with a later heartbeat."""
+    one, two = consumer(), consumer()
+    made = {name: one.create(f"{topic}-{name}", 1) for name in ("a1", "b")}
+    answer = one.join(version=1, subscribed_topic_names=[f"{topic}-b"], subscribed_topic_regex=f"{topic}-a\\d")
+    named = [(part.topic_id, part.partitions) for part in answer.assignment.topic_partitions]
+    assert (answer.member_epoch, named) == (2, [(made["b"].id, [0])])
+
+    def has_both() -> bool:
+        assert one.comply().error_code == Error.NONE
+        return one.owned == {made["a1"].id: [0], made["b"].id: [0]}
+
+    wait_until(has_both, DEADLINE_S, "what matches is assigned, too")
+    assert one.epoch == 3
+    # Nothing is to be assigned yet to who is alone in a group and brings a pattern only: that is no reason for an epoch.
+    alone = consumer(f"{topic}-alone")
+    answer = alone.join(version=1, subscribed_topic_names=None, subscribed_topic_regex=f"{topic}-a\\d")
+    assert (answer.member_epoch, answer.assignment.topic_partitions) == (1, [])
+    # One that others have brought before is known.
+    answer = two.join(version=1, subscribed_topic_names=None, subscribed_topic_regex=f"{topic}-a\\d")
+    assert answer.member_epoch == 4
+
+
 @pytest.mark.parametrize("version", versions("ConsumerGroupHeartbeat"))
 def test_what_is_no_heartbeat(consumer: Subscribe, topic: str, version: int) -> None:
     """What must be there, and what must not; assignors that there are not; members that nobody knows."""

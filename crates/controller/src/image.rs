@@ -14,6 +14,7 @@ mod snapshot;
 pub use snapshot::SnapshotError;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use wiber_model::{BrokerId, LeaderEpoch, PartitionId, TopicId};
@@ -175,6 +176,14 @@ impl ClusterImage {
     /// The topics, in the order of their names, where a dot counts as an underscore.
     pub fn topics(&self) -> impl Iterator<Item = &TopicState> {
         self.by_key.values().map(|id| &*self.topics[id])
+    }
+
+    /// The topics that stand behind the one of a name, whether that one exists or not, in the order of [`ClusterImage::topics`].
+    pub fn topics_after(&self, name: &str) -> impl Iterator<Item = &TopicState> + use<'_> {
+        let key = collision_key(name);
+        let behind = (Bound::Excluded(&*key), Bound::Unbounded);
+        let behind = self.by_key.range::<str, _>(behind);
+        behind.map(|(_, id)| &*self.topics[id])
     }
 
     /// How many topics there are.

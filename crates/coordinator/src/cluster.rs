@@ -17,8 +17,9 @@ pub trait Cluster {
     fn partitions(&self, id: TopicId) -> i32;
     /// The racks that the replicas of a partition stand in.
     fn racks(&self, id: TopicId, partition: i32) -> Vec<&str>;
-    /// The names of all topics that are not internal, in order. For subscriptions by regular expression.
-    fn topic_names<'a>(&'a self) -> Box<dyn Iterator<Item = &'a str> + 'a>;
+    /// The names of the topics that are not internal, in an order that stays, from behind `after` on; all of them if that is empty.
+    /// For subscriptions by regular expression.
+    fn topic_names<'a>(&'a self, after: &str) -> Box<dyn Iterator<Item = &'a str> + 'a>;
     /// The version of the metadata: a number that grows whenever they change. For subscriptions by regular expression.
     fn version(&self) -> i64;
     /// What is set for one group (a resource of type GROUP).

@@ -11,6 +11,7 @@ mod heartbeat;
 mod member;
 mod pattern;
 mod reconcile;
+mod resolve;
 mod topics;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use tracing::info;
 use wiber_model::TopicId;
 
 pub(crate) use group::ConsumerGroup;
+pub(crate) use resolve::Resolver;
 pub(crate) use topics::Topics;
 
 use crate::coordinator::ReplyTo;

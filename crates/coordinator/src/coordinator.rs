@@ -111,7 +111,7 @@ impl Coordinator {
         self.timers.next_deadline()
     }
 
-    /// Does what is due: sessions, rebalances and offsets that expire.
+    /// Does what is due: sessions, rebalances and offsets that expire, expressions that are to be resolved.
     pub fn tick(&mut self, now: Now, cluster: &dyn Cluster, out: &mut Output) {
         let (groups, mut step) = self.step(now, cluster, out);
         while let Some(timer) = step.timers.pop(now.monotonic) {
@@ -122,6 +122,7 @@ impl Coordinator {
                 Timer::ClassicJoin { group } => groups.classic_join_timed_out(&mut step, &group),
                 Timer::ClassicSync { group } => groups.classic_sync_timed_out(&mut step, &group),
                 Timer::Consumer(timer) => groups.consumer_timer(&mut step, timer),
+                Timer::ConsumerRegexes => groups.resolve_regexes(&mut step),
                 Timer::Expiry => groups.expire(&mut step),
                 Timer::Sweep => groups.sweep(&mut step),
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::classic::{ClassicGroup, State};
 use crate::cluster::ConsumerProtocol;
-use crate::consumer::{ConsumerGroup, Topics};
+use crate::consumer::{ConsumerGroup, Resolver, Topics};
 use crate::error::GroupError;
 use crate::offsets::{Offsets, Sweep};
 use crate::record::Record;
@@ -56,6 +56,8 @@ pub(crate) struct Groups {
     pub(crate) protocol: ConsumerProtocol,
     /// What groups of the consumer protocol remember of the cluster's topics. Soft.
     pub(crate) topics: Topics,
+    /// Which of them have regular expressions to be resolved. Soft.
+    pub(crate) resolver: Resolver,
 }
 
 impl Groups {
@@ -68,6 +70,7 @@ impl Groups {
             expiry_from: None,
             protocol,
             topics: Topics::default(),
+            resolver: Resolver::default(),
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) enum Timer {
     ClassicSync { group: String },
     /// A timer of the consumer protocol.
     Consumer(ConsumerTimer),
+    /// Regular expressions are to be resolved.
+    ConsumerRegexes,
     /// Expired offsets and groups without a use are looked for.
     Expiry,
     /// Offsets of topics that are gone go on going.

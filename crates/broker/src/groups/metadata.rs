@@ -36,8 +36,8 @@ impl Cluster for Metadata<'_> {
             .collect()
     }
 
-    fn topic_names<'a>(&'a self) -> Box<dyn Iterator<Item = &'a str> + 'a> {
-        let names = self.0.topics().map(|topic| topic.name.as_str());
+    fn topic_names<'a>(&'a self, after: &str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+        let names = self.0.topics_after(after).map(|topic| topic.name.as_str());
         Box::new(names.filter(|name| !is_internal_topic(name)))
     }
 

@@ -138,6 +138,15 @@ fn topics_of_a_command_succeed_and_fail_on_their_own() {
         .map(|topic| topic.name.as_str())
         .collect();
     assert_eq!(names, ["a.b", "c"]);
+    let first_after = |name: &str| {
+        let behind = node.shard.topics_after(name).next();
+        behind.map(|topic| topic.name.clone())
+    };
+    assert_eq!(first_after("").as_deref(), Some("a.b"));
+    for known_or_not in ["a.b", "a_b", "b"] {
+        assert_eq!(first_after(known_or_not).as_deref(), Some("c"));
+    }
+    assert_eq!(first_after("c"), None);
     // The collision outlasts the command, and ends with the topic.
     let id = node.create(vec![topic("a_b", 1)]);
     assert!(matches!(

@@ -4,21 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tracing::{debug, info};
+use tracing::info;
 use wiber_model::TopicId;
 
 use super::assignor::{Assignor, Subscriber};
 use super::member::Member;
 use super::reconcile::{self, Reconciliation};
-use super::{ConsumerGroup, ConsumerTimer, pattern};
+use super::{ConsumerGroup, ConsumerTimer};
 use crate::cluster::Cluster;
 use crate::groups::{Group, Groups};
-use crate::record::{Record, RegexRecord, TopicPartitions};
+use crate::record::{Record, TopicPartitions};
 use crate::step::Step;
-
-/// How long a group's regular expressions are left alone after they were resolved, in milliseconds (Kafka's
-/// `REGEX_BATCH_REFRESH_MIN_INTERVAL_MS`).
-const REGEX_REFRESH_MIN_INTERVAL_MS: i64 = 10_000;
 
 /// What a member subscribed to before it told anew.
 pub(super) struct MemberBefore {
@@ -35,8 +31,8 @@ impl Groups {
         }
     }
 
-    /// A member has told, and that is recorded: resolves regular expressions, and bumps the group's epoch if there is something new
-    /// to assign. Returns whether the member's subscription has changed.
+    /// A member has told, and that is recorded: has regular expressions resolved, and bumps the group's epoch if there is something
+    /// new to assign. Returns whether the member's subscription has changed.
     pub(super) fn update_subscriptions(
         &mut self,
         step: &mut Step<'_>,
@@ -63,64 +59,14 @@ impl Groups {
             };
             self.emit(step, record);
         }
-        let resolved_anew = self.refresh_regexes(step, id);
-        let bump = topics_changed || (regex_changed && regex_known) || resolved_anew;
+        self.refresh_regexes(step, id);
+        let bump = topics_changed || (regex_changed && regex_known);
         self.bump_epoch(step, id, bump);
         topics_changed || regex_changed
     }
 
-    /// Resolves all regular expressions of a group, if it is time to. Returns whether one came to other topics than before.
-    fn refresh_regexes(&mut self, step: &mut Step<'_>, id: &str) -> bool {
-        let Some(group) = self.consumer(id) else {
-            return false;
-        };
-        if group.subscribed_regexes().len() == 0 {
-            return false;
-        }
-        if let Some((at, version)) = group.regexes_resolved() {
-            let age_ms = step.now.wall.0.saturating_sub(at.0);
-            let wanted = group.subscribed_regexes().len() != group.regexes.len()
-                || version < self.topics.new_at_version()
-                || age_ms > step.config.consumer_regex_refresh_interval_ms;
-            // Where they were resolved in the future, the clock was set back since: that is long enough ago.
-            let is_early = (0..=REGEX_REFRESH_MIN_INTERVAL_MS).contains(&age_ms);
-            if is_early || (age_ms >= 0 && !wanted) {
-                return false;
-            }
-        }
-        let regexes: Vec<String> = group.subscribed_regexes().cloned().collect();
-        let mut changed = false;
-        for regex in regexes {
-            let topics = pattern::matching(&regex, step.cluster);
-            debug!(
-                group = id,
-                regex,
-                topics = topics.len(),
-                "resolved a regular expression"
-            );
-            let before = self
-                .consumer(id)
-                .and_then(|group| group.regexes.get(&regex));
-            changed |= before.map_or(&[][..], |before| &before.topics) != topics;
-            let record = Record::ConsumerRegex {
-                group: id.to_owned(),
-                regex,
-                value: Some(RegexRecord {
-                    topics,
-                    version: step.cluster.version(),
-                    at: step.now.wall,
-                }),
-            };
-            self.emit(step, record);
-        }
-        if let Some(Group::Consumer(group)) = self.groups.get_mut(id) {
-            group.refresh_due = true;
-        }
-        changed
-    }
-
     /// Moves the group to its next epoch, if it is to be, or if the topics are not what they were.
-    fn bump_epoch(&mut self, step: &mut Step<'_>, id: &str, bump: bool) {
+    pub(super) fn bump_epoch(&mut self, step: &mut Step<'_>, id: &str, bump: bool) {
         let Some(Group::Consumer(group)) = self.groups.get_mut(id) else {
             return;
         };

@@ -40,6 +40,8 @@ pub(crate) struct ConsumerGroup {
     pub(crate) has_partition_metadata: bool,
     /// Soft: whether the topics' metadata may differ from those that the hash was made of.
     pub(crate) refresh_due: bool,
+    /// Soft: whether the regular expressions are about to be resolved.
+    pub(crate) resolving: bool,
     counts: Counts,
     /// Who holds each partition: has it, or is to give it up.
     holders: BTreeMap<TopicId, BTreeMap<i32, Arc<str>>>,
@@ -76,6 +78,7 @@ impl Default for ConsumerGroup {
             regexes: BTreeMap::new(),
             has_partition_metadata: false,
             refresh_due: true,
+            resolving: false,
             counts: Counts::default(),
             holders: BTreeMap::new(),
         }
@@ -303,12 +306,16 @@ impl ConsumerGroup {
         self.counts.regexes.keys()
     }
 
-    /// When the regular expressions were resolved last, and against which version of the metadata: all are at once.
+    /// When the regular expressions were resolved last, and against which version of the metadata. All are at the same time; if a
+    /// crash came between, this tells of those that were not.
     pub(crate) fn regexes_resolved(&self) -> Option<(TimestampMs, i64)> {
-        let resolved = self.regexes.values();
-        resolved
-            .map(|resolved| (resolved.at, resolved.version))
-            .max()
+        let at = self.regexes.values().map(|resolved| resolved.at).min()?;
+        let version = self
+            .regexes
+            .values()
+            .map(|resolved| resolved.version)
+            .min()?;
+        Some((at, version))
     }
 
     /// Whether a member subscribes to a topic, by name or by an expression that has been resolved.

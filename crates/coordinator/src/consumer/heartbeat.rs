@@ -19,8 +19,8 @@ use crate::step::Step;
 /// The first version in which a member brings its own id.
 const MEMBER_ID_FROM_CLIENT: i16 = 1;
 
-/// The most different regular expressions that a group's members may subscribe to: each is matched with the name of every topic, all in
-/// one step.
+/// The most different regular expressions that a group's members may subscribe to: each is matched with the name of every topic, and
+/// what it comes to is kept.
 pub(crate) const REGEXES_MAX: usize = 100;
 
 impl Groups {
@@ -127,7 +127,11 @@ impl Groups {
         told.regex = request.regex.unwrap_or(told.regex);
         told.client_id = request.caller.client_id;
         told.client_host = request.caller.host;
-        told.classic = None;
+        if told.classic.take().is_some() {
+            // It has changed its protocol under its id: it neither joins nor syncs any more.
+            step.timers.cancel(ConsumerTimer::join(&group, &id));
+            step.timers.cancel(ConsumerTimer::sync(&group, &id));
+        }
         if request.member_epoch == JOIN_EPOCH {
             info!(group, member = id, "joins by the consumer protocol");
         }

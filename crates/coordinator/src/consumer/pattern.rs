@@ -34,34 +34,75 @@ pub(crate) fn check(expression: &str) -> Result<(), GroupError> {
 /// The most that an expression may come to, in bytes: so much fits into a record.
 const RESOLVED_MAX: usize = wiber_model::limit::MAX_BATCH_BYTES / 8 * 7;
 
-/// The names of the topics that match, in order, as many as fit into a record; none if the expression is not valid.
-pub(crate) fn matching(expression: &str, cluster: &dyn Cluster) -> Vec<String> {
-    let Ok(regex) = compile(expression) else {
-        return Vec::new();
-    };
-    let names = cluster.topic_names();
-    let mut names: Vec<String> = names
-        .filter(|name| regex.is_match(name.as_bytes()))
-        .map(str::to_owned)
-        .collect();
-    names.sort_unstable();
-    names.dedup();
-    let mut bytes = 0;
-    let fits = names.iter().take_while(|name| {
-        bytes += name.len() + ELEMENT_BYTES;
-        bytes <= RESOLVED_MAX
-    });
-    let fits = fits.count();
-    if fits < names.len() {
-        warn!(
+/// A search for the topics whose names an expression matches, which goes on where it left off.
+#[derive(Debug)]
+pub(crate) struct Search {
+    expression: String,
+    /// Absent if the expression is not valid: nothing matches.
+    regex: Option<Regex>,
+    found: Vec<String>,
+    /// The last name that was looked at; empty: none was.
+    seen: String,
+}
+
+impl Search {
+    /// A search that has looked at no topic yet.
+    pub(crate) fn new(expression: String) -> Search {
+        Search {
+            regex: compile(&expression).ok(),
             expression,
-            topics = names.len(),
-            "a regular expression comes to more topics than can be stored: those from {} on are left out",
-            names[fits]
-        );
-        names.truncate(fits);
+            found: Vec::new(),
+            seen: String::new(),
+        }
     }
-    names
+
+    /// The expression.
+    pub(crate) fn expression(&self) -> &str {
+        &self.expression
+    }
+
+    /// Looks at `limit` more topics, if there are as many. Returns at how many it looked: fewer, if there are no more.
+    pub(crate) fn go_on(&mut self, cluster: &dyn Cluster, limit: usize) -> usize {
+        let Some(regex) = &self.regex else {
+            return 0;
+        };
+        let mut looked_at = 0;
+        let mut last = None;
+        for name in cluster.topic_names(&self.seen).take(limit) {
+            looked_at += 1;
+            last = Some(name);
+            if regex.is_match(name.as_bytes()) {
+                self.found.push(name.to_owned());
+            }
+        }
+        if let Some(last) = last {
+            last.clone_into(&mut self.seen);
+        }
+        looked_at
+    }
+
+    /// The names that match, in order, as many as fit into a record.
+    pub(crate) fn finish(self) -> Vec<String> {
+        let mut names = self.found;
+        names.sort_unstable();
+        names.dedup();
+        let mut bytes = 0;
+        let fits = names.iter().take_while(|name| {
+            bytes += name.len() + ELEMENT_BYTES;
+            bytes <= RESOLVED_MAX
+        });
+        let fits = fits.count();
+        if fits < names.len() {
+            warn!(
+                expression = self.expression,
+                topics = names.len(),
+                "a regular expression comes to more topics than can be stored: those from {} on are left out",
+                names[fits]
+            );
+            names.truncate(fits);
+        }
+        names
+    }
 }
 
 /// The expression that matches whole names, or why there is none.

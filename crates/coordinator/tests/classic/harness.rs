@@ -52,7 +52,7 @@ impl Cluster for Topics {
         Vec::new()
     }
 
-    fn topic_names<'a>(&'a self) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+    fn topic_names<'a>(&'a self, _: &str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
         Box::new(std::iter::empty())
     }
 

@@ -344,6 +344,30 @@ fn a_classic_member_that_does_not_join_or_sync_in_time_is_gone() {
 }
 
 #[test]
+fn a_classic_member_that_changes_its_protocol_under_its_id_need_not_join_or_sync() {
+    for told_to_join in [true, false] {
+        let world = &mut World::new(&[("a", 2)]);
+        let (id, generation) = mixed(world);
+        if told_to_join {
+            let mine = world.parts(&[("a", &[0])]);
+            world.beat(owning("m", 2, mine)).unwrap();
+            assert_eq!(
+                world.classic_heartbeat(&id, generation),
+                Err(GroupError::RebalanceInProgress)
+            );
+        } else {
+            let again = classic_join(&id, &["a"], &NamedPartitions::new());
+            world.join_now(again).1.unwrap();
+        }
+        let mut epoch = world.beat(join(&id, &["a"])).unwrap().member_epoch;
+        for _ in 0..3 {
+            world.pass(i64::from(REBALANCE_MS) / 3 + 1);
+            epoch = world.beat(plain(&id, epoch)).unwrap().member_epoch;
+        }
+    }
+}
+
+#[test]
 fn classic_requests_to_a_consumer_group_are_checked() {
     let world = &mut World::new(&[("a", 2)]);
     let (id, generation) = mixed(world);

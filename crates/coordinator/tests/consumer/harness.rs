@@ -1,6 +1,7 @@
 //! A coordinator with a clock, topics and a log, and consumers as their library has them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -48,8 +49,10 @@ impl Cluster for Topics {
         Vec::new()
     }
 
-    fn topic_names<'a>(&'a self) -> Box<dyn Iterator<Item = &'a str> + 'a> {
-        Box::new(self.topics.keys().map(String::as_str))
+    fn topic_names<'a>(&'a self, after: &str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let behind = self.topics.range::<str, _>(behind);
+        Box::new(behind.map(|(name, _)| name.as_str()))
     }
 
     fn version(&self) -> i64 {

@@ -18,8 +18,9 @@ impl Cluster for Names {
     fn racks(&self, _: TopicId, _: i32) -> Vec<&str> {
         Vec::new()
     }
-    fn topic_names<'a>(&'a self) -> Box<dyn Iterator<Item = &'a str> + 'a> {
-        Box::new(self.0.iter().copied())
+    fn topic_names<'a>(&'a self, after: &str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+        let seen = self.0.iter().position(|name| *name == after);
+        Box::new(self.0[seen.map_or(0, |at| at + 1)..].iter().copied())
     }
     fn version(&self) -> i64 {
         0
@@ -27,6 +28,13 @@ impl Cluster for Names {
     fn group_overrides(&self, _: &str) -> GroupOverrides {
         GroupOverrides::default()
     }
+}
+
+/// What an expression comes to, at which it is looked a few topics at a time.
+fn matching(expression: &str, cluster: &dyn Cluster) -> Vec<String> {
+    let mut search = Search::new(expression.to_owned());
+    while search.go_on(cluster, 3) == 3 {}
+    search.finish()
 }
 
 /// More names than fit a record.
@@ -39,7 +47,10 @@ fn long_names() -> &'static [&'static str] {
 
 #[test]
 fn what_an_expression_comes_to_fits_a_record() {
-    let matching = matching(".*", &Names(long_names()));
+    let names = Names(long_names());
+    let mut search = Search::new(".*".to_owned());
+    assert_eq!(search.go_on(&names, MANY + 1), MANY);
+    let matching = search.finish();
     let bytes: usize = matching.iter().map(String::len).sum();
     assert!(bytes < wiber_model::limit::MAX_BATCH_BYTES, "{bytes}");
     assert!(bytes > wiber_model::limit::MAX_BATCH_BYTES / 2, "{bytes}");

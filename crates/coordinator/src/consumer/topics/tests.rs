@@ -34,7 +34,7 @@ impl Cluster for Foo {
             Vec::new()
         }
     }
-    fn topic_names<'a>(&'a self) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+    fn topic_names<'a>(&'a self, _: &str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
         Box::new(std::iter::once("foo"))
     }
     fn version(&self) -> i64 {
