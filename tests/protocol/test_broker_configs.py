@@ -249,14 +249,41 @@ def documented() -> dict[str, tuple[str | None, bool]]:
     return found
 
 
+KEPT_BACK = {
+    "controller.performance.always.log.threshold.ms",
+    "controller.performance.sample.period.ms",
+    "group.share.initialize.retry.interval.ms",
+    "group.share.persister.class.name",
+    "internal.metadata.delete.delay.millis",
+    "internal.metadata.log.segment.bytes",
+    "internal.metadata.max.batch.size.in.bytes",
+    "log.initial.task.delay.ms",
+    "producer.id.expiration.check.interval.ms",
+    "remote.log.index.file.cache.ttl.ms",
+    "remote.log.manager.task.retry.backoff.max.ms",
+    "remote.log.manager.task.retry.backoff.ms",
+    "remote.log.manager.task.retry.jitter",
+    "server.max.startup.time.ms",
+    "share.coordinator.cold.partition.snapshot.interval.ms",
+    "share.coordinator.state.topic.prune.interval.ms",
+    "unclean.leader.election.interval.ms",
+    "unstable.api.versions.enable",
+    "unstable.feature.versions.enable",
+}
+"""Settings that no broker tells of until they are set."""
+
+
 def test_every_setting_is_documented(client: Client) -> None:
-    """docs/config.md lists each setting that the broker tells of, with its default; Kafka's are all known."""
+    """The broker tells of each setting that docs/config.md lists, also without effect, with its default."""
     node = str(client.ask("Metadata", 12, topics=[]).controller_id)
     wanted = [{"resource_type": BROKER, "resource_name": node, "configuration_keys": None}]
     (answer,) = client.ask("DescribeConfigs", 4, resources=wanted, include_synonyms=True).results
     listed = documented()
     assert len(listed) > 300
-    assert [config.name for config in answer.configs if config.name not in listed] == []
+    told_of = {config.name for config in answer.configs}
+    assert told_of - set(listed) == set()
+    only_ours = {name for name in listed if name.startswith("wiber.")} | {"group.consumer.regex.refresh.interval.ms"}
+    assert set(listed) - told_of == KEPT_BACK | (only_ours if is_reference() else set())
     differ = {}
     for config in answer.configs:
         defaults = [each.value for each in config.synonyms if (each.name, each.source) == (config.name, FROM_DEFAULT)]
@@ -307,6 +334,23 @@ def test_connections(start_broker: StartBroker) -> None:
         with Client(broker.address) as second:
             second.api_versions()
     broker.stop()
+
+
+@pytest.mark.wiber_only("all settings of Kafka's have an effect in Kafka")
+def test_what_has_no_effect_says_so(client: Client) -> None:
+    """A setting without effect is told of by its name too; its documentation says why it has none."""
+    keys = ["num.io.threads", "log.flush.interval.messages", "num.partitions"]
+    wanted = [{"resource_type": BROKER, "resource_name": "1", "configuration_keys": keys}]
+    (answer,) = client.ask("DescribeConfigs", 4, resources=wanted, include_documentation=True).results
+    configs = {config.name: config for config in answer.configs}
+    assert sorted(configs) == sorted(keys)
+    for name, value, documentation in (
+        ("num.io.threads", "8", "It has no effect in Wiber: `wiber.shards` says"),
+        ("log.flush.interval.messages", str(2**63 - 1), "It has no effect in Wiber: the topic's setting has none."),
+    ):
+        assert (configs[name].value, configs[name].config_source) == (value, FROM_DEFAULT)
+        assert configs[name].documentation.startswith(documentation)
+    assert "no effect" not in configs["num.partitions"].documentation
 
 
 @pytest.mark.wiber_only("Kafka takes what it does not know, for classes that it may load")

@@ -56,7 +56,7 @@ fn tables() -> String {
         false,
         "what it means in Kafka, and why not here",
     );
-    out.push_str("\n## Settings of a broker without effect\n\nThey are Kafka's, and are taken with a warning in the log.\n\n");
+    out.push_str("\n## Settings of a broker without effect\n\nThey are Kafka's, and are taken with a warning in the log. DescribeConfigs tells of them as Kafka does.\n\n");
     table(&mut out, &broker, false, "why it has no effect");
     out.push('\n');
     out

@@ -5,10 +5,11 @@
 //! broker's.
 
 use wiber_model::limit::MAX_FRAME_BYTES;
+use wiber_protocol::Str;
 
 use super::group_keys;
 use super::options::NodeOptions;
-use super::unused::UNUSED;
+use super::unused::{INTERNAL, UNUSED};
 use crate::topic_config::{self, INT_MAX, Kind};
 
 /// `max.request.partition.size.limit`, unless it is set.
@@ -104,6 +105,19 @@ impl Key {
     /// Whether it does something here.
     pub fn is_served(&self) -> bool {
         !matches!(self.sets, Sets::Nothing(_))
+    }
+
+    /// Whether it is told of only where somebody set it.
+    pub fn is_internal(&self) -> bool {
+        INTERNAL.contains(&self.name)
+    }
+
+    /// What it means, and why it has no effect if it has none.
+    pub fn described(&self) -> Str {
+        match self.sets {
+            Sets::Nothing(why) => format!("It has no effect in Wiber: {why}.").into(),
+            _ => Str::from_static(self.documentation),
+        }
     }
 }
 

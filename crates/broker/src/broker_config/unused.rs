@@ -326,3 +326,26 @@ pub(super) const UNUSED: &[Key] = &[
     taken("unstable.api.versions.enable", Kind::Flag, Some("false"), FIXED, UNSTABLE),
     taken("unstable.feature.versions.enable", Kind::Flag, Some("false"), FIXED, UNSTABLE),
 ];
+
+/// Those of them that are not described until they are set: Kafka keeps them to itself (`ConfigDef.defineInternal`).
+pub(super) const INTERNAL: &[&str] = &[
+    "controller.performance.always.log.threshold.ms",
+    "controller.performance.sample.period.ms",
+    "group.share.initialize.retry.interval.ms",
+    "group.share.persister.class.name",
+    "internal.metadata.delete.delay.millis",
+    "internal.metadata.log.segment.bytes",
+    "internal.metadata.max.batch.size.in.bytes",
+    "log.initial.task.delay.ms",
+    "producer.id.expiration.check.interval.ms",
+    "remote.log.index.file.cache.ttl.ms",
+    "remote.log.manager.task.retry.backoff.max.ms",
+    "remote.log.manager.task.retry.backoff.ms",
+    "remote.log.manager.task.retry.jitter",
+    "server.max.startup.time.ms",
+    "share.coordinator.cold.partition.snapshot.interval.ms",
+    "share.coordinator.state.topic.prune.interval.ms",
+    "unclean.leader.election.interval.ms",
+    "unstable.api.versions.enable",
+    "unstable.feature.versions.enable",
+];

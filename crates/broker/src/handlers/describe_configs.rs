@@ -105,9 +105,8 @@ fn describe(
         }
         resource::BROKER => {
             check_broker(shard, name, " or empty string,")?;
-            // Those without effect are told if somebody set them.
-            let served = broker_config::all().filter(broker_config::Key::is_served);
-            let mut names: BTreeSet<&str> = served.map(|key| key.name).collect();
+            let told = broker_config::all().filter(|key| !key.is_internal());
+            let mut names: BTreeSet<&str> = told.map(|key| key.name).collect();
             let (of_all, own) = altered(shard);
             let set = [&shard.options.settings, of_all, own].into_iter();
             names.extend(set.flat_map(BTreeMap::keys).map(String::as_str));
@@ -251,7 +250,7 @@ fn of_broker(shard: &Shard, name: &str) -> Option<DescribeConfigsResourceResult>
         is_sensitive,
         synonyms,
         config_type: key.kind.number(),
-        documentation: Some(Str::from_static(key.documentation)),
+        documentation: Some(key.described()),
     })
 }
 
