@@ -13,6 +13,7 @@ from clients.librdkafka import DEADLINE_S, Record, consume_all, consumer, create
 from conftest import StartBroker
 from lifecycle.faulty_disk import FaultyDisk
 from lifecycle.load import Load
+from protocol.client import Client, Error
 from wire import Connection
 
 pytestmark = pytest.mark.wiber_only("Kafka acknowledges before it syncs, and other files are read, written and synced")
@@ -135,6 +136,10 @@ def test_a_stalled_disk(broker_on: BrokerProcess, disk: FaultyDisk, topic: str) 
             with consumer(address) as client:
                 assert client.list_topics(topic, DEADLINE_S).topics[topic].error is None
                 assert client.get_watermark_offsets(TopicPartition(topic, 0), DEADLINE_S) == (0, len(old))
+            with Client(address) as client:
+                both = [{"name": name} for name in (topic, f"{topic}-new")]
+                found = client.ask("Metadata", 12, topics=both, allow_auto_topic_creation=True).topics
+                assert [each.error_code for each in found] == [Error.NONE, Error.UNKNOWN_TOPIC_OR_PARTITION]
             impatient.producer.poll(0.1)
             deaf.producer.poll(0)
         assert impatient.placed == deaf.placed == {}
@@ -148,6 +153,8 @@ def test_a_stalled_disk(broker_on: BrokerProcess, disk: FaultyDisk, topic: str) 
         assert [value for value in got if value.startswith(name)] == expected
         assert {value: got.index(value) + len(old) for value in expected} == outbox.placed
     assert len(got) == 2 * number
+    with Client(address) as client:
+        assert client.metadata(f"{topic}-new").error_code == Error.NONE, "what was asked for meanwhile is made"
     broker_on.stop()
 
 

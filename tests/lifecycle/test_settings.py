@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from broker_process import BrokerProcess, binary
+from broker_process import BrokerProcess, binary, wait_until
 from conftest import StartBroker
 from protocol.client import Client, Error
 from protocol.records import batch
@@ -132,7 +132,13 @@ def test_a_broker_is_what_its_settings_say(file: Path, start_broker: StartBroker
     )
     broker = start_broker(arguments=("--config", str(file)))
     with Client(broker.address) as client:
-        answer = client.ask("Metadata", 9, topics=[{"name": topic}], allow_auto_topic_creation=True)
+        asked = {"topics": [{"name": topic}], "allow_auto_topic_creation": True}
+        wait_until(
+            lambda: client.ask("Metadata", 9, **asked).topics[0].error_code == Error.NONE,
+            DEADLINE_S,
+            f"{topic} is made",
+        )
+        answer = client.ask("Metadata", 9, **asked)
         assert len(answer.topics[0].partitions) == 3
         assert answer.brokers[0].rack == "r1"
         found = told(client, BROKER, "1")

@@ -86,24 +86,72 @@ def test_no_topic_is_made_unasked(client: Client, topic: str, version: int) -> N
 
 @pytest.mark.parametrize("version", versions("Metadata"))
 def test_a_topic_is_made_when_named(client: Client, topic: str, version: int) -> None:
-    """Before version 4 always, later when asked, an unknown topic is created with the default partitions."""
+    """Before version 4 always, later when asked, an unknown topic is created, behind the answer that there is none."""
     auto = {"allow_auto_topic_creation": True} if version >= 4 else {}
 
-    def made() -> bool:
-        found = one(client, version, topics=[{"name": topic}], **auto)
-        assert found.error_code in (Error.NONE, Error.UNKNOWN_TOPIC_OR_PARTITION)
-        return found.error_code == Error.NONE and len(found.partitions) == 1
+    def ask() -> SimpleNamespace:
+        return one(client, version, topics=[{"name": topic}], **auto)
 
-    # Kafka says first that it knows no such topic, and makes it behind that answer.
-    assert made() or is_reference()
-    wait_until(made, DEADLINE_S, f"{topic} is made")
+    found = ask()
+    assert (found.error_code, found.name, found.partitions) == (Error.UNKNOWN_TOPIC_OR_PARTITION, topic, [])
+    assert found.topic_id == NO_ID
+    wait_until(lambda: ask().error_code != Error.UNKNOWN_TOPIC_OR_PARTITION, DEADLINE_S, f"{topic} is made")
+    found = ask()
+    assert (found.error_code, len(found.partitions)) == (Error.NONE, 1)
+    (partition,) = found.partitions
+    assert (partition.error_code, partition.leader_id) == (Error.NONE, 1)
+
+
+def test_topics_are_made_once(start_broker: StartBroker) -> None:
+    """However many ask at once, each is answered at once; what a client asked for that is gone is made too."""
+    names = [f"made-{number}" for number in range(20)]
+    asked = {"topics": [{"name": name} for name in names], "allow_auto_topic_creation": True}
+    broker = start_broker()
+    with Client(broker.address) as first, Client(broker.address) as second:
+        old = first.create("old")
+        with Client(broker.address) as hasty:
+            hasty.send("Metadata", 12, topics=[{"name": "left"}], allow_auto_topic_creation=True)
+        for client in (first, second):
+            for _ in range(5):
+                client.send("Metadata", 12, **asked | {"topics": [*asked["topics"], {"name": "old"}]})
+        ids: dict[str, set[uuid.UUID]] = {name: set() for name in names}
+        for client in (first, second):
+            for _ in range(5):
+                found = {each.name: each for each in client.receive("Metadata", 12).topics}
+                known = found.pop("old")
+                assert (known.error_code, known.topic_id) == (Error.NONE, old.id)
+                assert sorted(found) == sorted(names)
+                for name, each in found.items():
+                    assert each.error_code in (Error.NONE, Error.UNKNOWN_TOPIC_OR_PARTITION), each
+                    ids[name] |= {each.topic_id} - {NO_ID}
+        for name in (*names, "left"):
+            wait_until(lambda name=name: first.metadata(name).error_code == Error.NONE, DEADLINE_S, f"{name} is made")
+        for name, seen in ids.items():
+            assert seen <= {second.metadata(name).topic_id}
+    broker.stop()
+
+
+def test_a_topic_that_cannot_be_made(start_broker: StartBroker) -> None:
+    """Its clients hear of it as of any that is not there; the broker's log has the reason."""
+    broker = start_broker(arguments=["--set", "default.replication.factor=3"])
+    with Client(broker.address) as client:
+        for _ in range(3):
+            found = one(client, 12, topics=[{"name": "three"}], allow_auto_topic_creation=True)
+            assert found.error_code == Error.UNKNOWN_TOPIC_OR_PARTITION
+        if not is_reference():
+            reason = "the topic three, which a client named, cannot be made"
+            wait_until(lambda: reason in broker.log(), DEADLINE_S, "it is told")
+            assert broker.log().count(reason) == 1
+        assert client.metadata("three").error_code == Error.UNKNOWN_TOPIC_OR_PARTITION
+    broker.stop()
 
 
 @pytest.mark.parametrize("version", versions("Metadata"))
 def test_names_that_no_topic_has(client: Client, version: int) -> None:
     """They are refused, and not created."""
+    auto = {"allow_auto_topic_creation": True} if version >= 4 else {}
     for name in ("", "..", "no/such name", "x" * 250):
-        found = one(client, version, topics=[{"name": name}])
+        found = one(client, version, topics=[{"name": name}], **auto)
         assert found.error_code == Error.INVALID_TOPIC_EXCEPTION, name
 
 
@@ -117,9 +165,6 @@ def test_internal_topics(start_broker: StartBroker, name: str) -> None:
         assert (found.error_code, found.is_internal) == (Error.UNKNOWN_TOPIC_OR_PARTITION, is_internal)
         if not is_internal:
             return
-        if not is_reference():
-            client.create(name)
-        found = one(client, 12, topics=[{"name": name}], allow_auto_topic_creation=False)
         wait_until(
             lambda: one(client, 12, topics=[{"name": name}], allow_auto_topic_creation=False).error_code == Error.NONE,
             DEADLINE_S,
@@ -127,6 +172,7 @@ def test_internal_topics(start_broker: StartBroker, name: str) -> None:
         )
         found = one(client, 12, topics=[{"name": name}], allow_auto_topic_creation=False)
         assert found.is_internal
+        assert len(found.partitions) == 50
         described = client.ask("DescribeTopicPartitions", 0, topics=[{"name": name}], response_partition_limit=100)
         assert described.topics[0].is_internal
 

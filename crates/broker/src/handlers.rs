@@ -33,7 +33,7 @@ mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
-mod metadata;
+pub(crate) mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
@@ -73,7 +73,6 @@ pub(crate) enum Work {
     DescribeQuorum,
     FindCoordinator(find_coordinator::FindCoordinator),
     Groups(groups::GroupWork),
-    Metadata(metadata::Metadata),
     InitProducerId,
 }
 
@@ -307,7 +306,6 @@ pub(crate) fn command_done(
         Some(Work::FindCoordinator(work)) => {
             find_coordinator::created(shard, request, work, result, fx);
         }
-        Some(Work::Metadata(work)) => metadata::created(shard, request, work, result, fx),
         Some(work) => unreachable!("{work:?} gave no command"),
     }
 }

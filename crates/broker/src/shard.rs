@@ -65,6 +65,7 @@ pub struct Shard {
     configs: BTreeMap<TopicId, Arc<TopicConfig>>,
     pub(crate) sessions: Sessions,
     pub(crate) producer_ids: handlers::init_producer_id::Block,
+    pub(crate) creations: handlers::metadata::Creations,
     owner: Owner,
     groups: Groups,
     connections: BTreeMap<ConnectionId, Connection>,
@@ -154,6 +155,7 @@ impl Shard {
             store,
             configs,
             producer_ids: handlers::init_producer_id::Block::default(),
+            creations: handlers::metadata::Creations::default(),
             owner: Owner::default(),
             groups: Groups::new(rng.fork()),
             connections: BTreeMap::new(),
@@ -194,6 +196,7 @@ impl Shard {
     pub fn validate(&self) {
         self.store.validate();
         self.groups.validate();
+        self.creations.validate();
         for (id, pending) in &self.pending {
             let connection = self.connections.get(&pending.connection);
             assert!(
@@ -549,7 +552,7 @@ impl Shard {
                 handlers::answered(self, now, request, answer, fx);
             }
             Message::CommandDone { request, result } => {
-                self.command_done(request, result, fx);
+                self.command_done(now, request, result, fx);
             }
             Message::Quorum { request, state } => {
                 handlers::quorum_described(self, now, request, state, fx);
@@ -609,12 +612,15 @@ impl Shard {
 
     fn command_done(
         &mut self,
+        now: Now,
         request: RequestId,
         result: Result<CommandResult, CommandError>,
         fx: &mut Vec<Effect>,
     ) {
         if request == handlers::init_producer_id::REFILL {
             handlers::init_producer_id::refilled(self, result, fx);
+        } else if self.creations.is_of(request) {
+            handlers::metadata::created(self, now, request, result);
         } else {
             handlers::command_done(self, request, result, fx);
         }

@@ -20,8 +20,9 @@ pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often a request for the controller is sent to another broker, as controllers move.
 const CONTROLLER_ATTEMPTS: u32 = 5;
-/// So long a broker may say of a topic that it was just asked to create that there is none: Kafka's says so until the creation has come to it.
-const CREATION_GRACE: Duration = Duration::from_secs(1);
+/// So long a broker may say of a topic that it was just asked to create that there is none: it says so until the topic is made, which a slow disk
+/// delays. A broker that makes none says the same.
+const CREATION_GRACE: Duration = Duration::from_secs(5);
 
 /// Where and how patiently to connect.
 #[derive(Clone, Debug)]

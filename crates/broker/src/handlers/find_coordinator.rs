@@ -85,7 +85,7 @@ pub(super) fn begin(
 }
 
 /// The topic of groups, as it is made: with as many replicas as there are brokers, up to what is set.
-fn offsets_topic(shard: &Shard) -> TopicSpec {
+pub(super) fn offsets_topic(shard: &Shard) -> TopicSpec {
     let options = &shard.options;
     let brokers = i16::try_from(shard.image.brokers().len()).unwrap_or(i16::MAX);
     let configs = [
