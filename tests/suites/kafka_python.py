@@ -53,7 +53,11 @@ class KafkaPython(Suite):
         "`test/integration` of the source distribution, which leaves out the module `test/service.py`: one that knows "
         "only brokers that run already takes its place"
     )
-    settings: Mapping[str, str] = {"node.id": "0", "num.partitions": "4"}
+    settings: Mapping[str, str] = {
+        "group.min.session.timeout.ms": "1000",  # As the project's own brokers have it: members ask for 3 s.
+        "node.id": "0",
+        "num.partitions": "4",
+    }
 
     def install(self) -> None:
         """Fetches the source distribution."""
