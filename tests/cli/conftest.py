@@ -152,6 +152,33 @@ class Terminal:
         os.close(self._master)
 
 
+def lines_of(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    """The lines of its output as they come."""
+    for line in process.stdout:
+        yield line.decode().rstrip("\n")
+
+
+class Following:
+    """`wiber consume --group` in the background."""
+
+    def __init__(self, cli: Cli, topic: str, group: str, *arguments: object, **options: object) -> None:
+        """Starts it."""
+        self.process = cli.start("consume", topic, "--group", group, *arguments, **options)
+        self.lines = lines_of(self.process)
+
+    def next(self, count: int) -> list[str]:
+        """The next lines."""
+        return [next(self.lines) for _ in range(count)]
+
+    def end(self, how: signal.Signals = signal.SIGINT) -> list[str]:
+        """Ends it well; what it showed that was not taken yet."""
+        self.process.send_signal(how)
+        rest = list(self.lines)
+        err = self.process.stderr.read()
+        assert (self.process.wait(DEADLINE_S), err) == (0, b"")
+        return rest
+
+
 @pytest.fixture
 def cli(broker: BrokerProcess) -> Cli:
     """The command, with the shared broker as its bootstrap."""
@@ -170,3 +197,24 @@ def terminal(cli: Cli) -> Iterator[Callable[..., Terminal]]:
     yield start
     for it in terminals:
         it.close()
+
+
+@pytest.fixture
+def group(topic: str) -> str:
+    """A group of this test's own."""
+    return f"group-of-{topic}"
+
+
+@pytest.fixture
+def following(cli: Cli) -> Iterator[Callable[..., Following]]:
+    """Starts members, and kills those that are left."""
+    started: list[Following] = []
+
+    def start(*arguments: object, **options: object) -> Following:
+        started.append(Following(cli, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for it in started:
+        it.process.kill()
+        it.process.wait()

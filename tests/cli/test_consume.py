@@ -5,19 +5,13 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from broker_process import restart_port
-from cli.conftest import DEADLINE_S, Cli, Terminal
+from cli.conftest import DEADLINE_S, Cli, Terminal, lines_of
 from conftest import StartBroker
-
-
-def lines_of(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """The lines of its output as they come."""
-    for line in process.stdout:
-        yield line.decode().rstrip("\n")
 
 
 @pytest.fixture

@@ -11,15 +11,8 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from broker_process import restart_port, wait_until
-from cli.conftest import DEADLINE_S, Cli, Ended, Terminal
-from cli.test_consume import lines_of
+from cli.conftest import DEADLINE_S, Cli, Ended, Following, Terminal, lines_of
 from conftest import StartBroker
-
-
-@pytest.fixture
-def group(topic: str) -> str:
-    """A group of this test's own."""
-    return f"group-of-{topic}"
 
 
 @pytest.fixture
@@ -77,42 +70,6 @@ def member(cli: Cli, group: str, topic: str, **settings: object) -> Iterator[Con
         yield consumer
     finally:
         consumer.close()
-
-
-class Following:
-    """`wiber consume --group` in the background."""
-
-    def __init__(self, cli: Cli, topic: str, group: str, *arguments: object, **options: object) -> None:
-        """Starts it."""
-        self.process = cli.start("consume", topic, "--group", group, *arguments, **options)
-        self.lines = lines_of(self.process)
-
-    def next(self, count: int) -> list[str]:
-        """The next lines."""
-        return [next(self.lines) for _ in range(count)]
-
-    def end(self, how: signal.Signals = signal.SIGINT) -> list[str]:
-        """Ends it well; what it showed that was not taken yet."""
-        self.process.send_signal(how)
-        rest = list(self.lines)
-        err = self.process.stderr.read()
-        assert (self.process.wait(DEADLINE_S), err) == (0, b"")
-        return rest
-
-
-@pytest.fixture
-def following(cli: Cli) -> Iterator[Callable[..., Following]]:
-    """Starts members, and kills those that are left."""
-    started: list[Following] = []
-
-    def start(*arguments: object, **options: object) -> Following:
-        started.append(Following(cli, *arguments, **options))
-        return started[-1]
-
-    yield start
-    for it in started:
-        it.process.kill()
-        it.process.wait()
 
 
 def test_a_group_without_members_is_described(cli: Cli, ten: str, group: str) -> None:

@@ -11,13 +11,12 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wiber_protocol::{ErrorCode, Str};
 
-use crate::assignor::Assignor;
 use crate::cluster::{Cluster, RETRY_PAUSE, longer};
 use crate::connection::Connection;
 use crate::consumer::{Consumer, ConsumerEvent, ReceivedRecord};
 use crate::error::ClientError;
 use crate::groups::{Committed, commit, commit_request};
-use crate::membership::{Membership, MembershipEvent, MembershipOptions};
+use crate::membership::{GroupProtocol, Membership, MembershipEvent, MembershipOptions};
 use crate::offsets::{EARLIEST, LATEST, TopicPartition};
 
 /// Where to begin where the group has committed nothing.
@@ -36,9 +35,8 @@ pub struct GroupOptions {
     pub group: String,
     /// The id of a static member (KIP-345).
     pub instance: Option<String>,
-    /// The ways to assign that are offered, the best first. Where only cooperative ones are, partitions that stay are read on through a
-    /// rebalance.
-    pub assignors: Vec<Assignor>,
+    /// How its members come to share partitions.
+    pub protocol: GroupProtocol,
     /// Where to begin where the group has committed nothing.
     pub reset: Reset,
     /// How long finding offsets is tried before it is told that it does not work.
@@ -107,7 +105,7 @@ impl GroupConsumer {
             group: Str::from(options.group.as_str()),
             topic: Str::from(topic),
             instance: options.instance.as_deref().map(Str::from),
-            assignors: options.assignors.clone(),
+            protocol: options.protocol.clone(),
         };
         GroupConsumer {
             membership: Membership::begin(cluster.clone(), membership),
@@ -247,8 +245,10 @@ impl GroupConsumer {
         let mut pause = RETRY_PAUSE;
         loop {
             match self.commit_once(offsets).await {
-                Err(error) if error.is_passing() => {
-                    self.commits = None;
+                Err(error) if error.is_passing() || is_stale(&error) => {
+                    if !is_stale(&error) {
+                        self.commits = None;
+                    }
                     if Instant::now() + pause > deadline {
                         return Err(error);
                     }
@@ -327,8 +327,15 @@ pub fn is_lost(error: &ClientError) -> bool {
                 | ErrorCode::IllegalGeneration
                 | ErrorCode::RebalanceInProgress
                 | ErrorCode::FencedInstanceId
+                | ErrorCode::FencedMemberEpoch
+                | ErrorCode::StaleMemberEpoch
         )
     )
+}
+
+/// Whether a commit came with an epoch that the member has left behind: the next heartbeat brings the new one.
+fn is_stale(error: &ClientError) -> bool {
+    error.code() == Some(ErrorCode::StaleMemberEpoch)
 }
 
 fn of_consumer(event: ConsumerEvent) -> GroupEvent {

@@ -30,5 +30,6 @@ pub use consumer::{Consumer, ConsumerEvent, ReceivedRecord};
 pub use error::ClientError;
 pub use group_consumer::{GroupConsumer, GroupEvent, GroupOptions, Reset};
 pub use groups::{Committed, GroupDescription, GroupMember, GroupType, ListedGroups};
+pub use membership::GroupProtocol;
 pub use offsets::{EARLIEST, LATEST, TopicPartition};
 pub use producer::{Acks, Delivery, Producer, ProducerOptions, Record};

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use wiber_client::group_consumer::is_lost;
 use wiber_client::{
-    Assignor, ClientError, Cluster, GroupConsumer, GroupEvent, GroupOptions, LATEST,
+    Assignor, ClientError, Cluster, GroupConsumer, GroupEvent, GroupOptions, GroupProtocol, LATEST,
     ReceivedRecord, Reset,
 };
 
@@ -38,9 +38,25 @@ pub struct Member {
     /// Makes it a static member: it keeps its partitions if it is back, with the same id, within 45 s.
     #[arg(long, value_name = "ID", requires = "group")]
     group_instance_id: Option<String>,
-    /// How the members share partitions; all of them must know it [default: whichever they know].
+    /// Who assigns: a member (classic), or the broker (consumer, KIP-848), which lets those read on that a change does not concern.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "NAME",
+        default_value = "classic",
+        requires = "group"
+    )]
+    group_protocol: ProtocolName,
+    /// How the members share partitions. Of the classic protocol: range or cooperative-sticky, which all of them must know; of the consumer
+    /// protocol: uniform or range [default: whichever there is].
     #[arg(long, value_enum, value_name = "NAME", requires = "group")]
     assignor: Option<AssignorName>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ProtocolName {
+    Classic,
+    Consumer,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -49,11 +65,45 @@ enum AssignorName {
     Range,
     /// As few partitions move as possible; those that stay are read on.
     CooperativeSticky,
+    /// As few partitions move as possible, and all members have as many.
+    Uniform,
+}
+
+impl Member {
+    /// # Errors
+    /// If the protocol has no such way to assign.
+    fn protocol(&self) -> Result<GroupProtocol, Failure> {
+        use AssignorName::{CooperativeSticky, Range, Uniform};
+        let wrong = |protocol: &str, wanted: &str| {
+            let message = format!("the {protocol} protocol has no such --assignor: {wanted}");
+            Err(Failure::Usage(message))
+        };
+        let of_broker = |name: &str| Ok(GroupProtocol::Consumer(Some(name.to_owned())));
+        match (self.group_protocol, self.assignor) {
+            (ProtocolName::Classic, None) => Ok(GroupProtocol::Classic(Assignor::ALL.to_vec())),
+            (ProtocolName::Classic, Some(Range)) => {
+                Ok(GroupProtocol::Classic(vec![Assignor::Range]))
+            }
+            (ProtocolName::Classic, Some(CooperativeSticky)) => {
+                Ok(GroupProtocol::Classic(vec![Assignor::CooperativeSticky]))
+            }
+            (ProtocolName::Classic, Some(Uniform)) => {
+                wrong("classic", "range and cooperative-sticky are there")
+            }
+            (ProtocolName::Consumer, None) => Ok(GroupProtocol::Consumer(None)),
+            (ProtocolName::Consumer, Some(Range)) => of_broker("range"),
+            (ProtocolName::Consumer, Some(Uniform)) => of_broker("uniform"),
+            (ProtocolName::Consumer, Some(CooperativeSticky)) => {
+                wrong("consumer", "uniform and range are there")
+            }
+        }
+    }
 }
 
 /// Runs the command.
 pub async fn consume(arguments: Arguments) -> Result<(), Failure> {
     check_show(&arguments)?;
+    let protocol = arguments.member.protocol()?;
     output::open()?;
     let cluster = arguments.connect.cluster().await?;
     let topic = cluster
@@ -69,7 +119,7 @@ pub async fn consume(arguments: Arguments) -> Result<(), Failure> {
     };
     let mut ends = Ends::new()?;
     let mut reading = Reading {
-        consumer: join(cluster, &arguments),
+        consumer: join(cluster, &arguments, protocol),
         printer: Printer::new(&arguments),
         arguments: &arguments,
         until,
@@ -91,17 +141,12 @@ pub async fn consume(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn join(cluster: Arc<Cluster>, arguments: &Arguments) -> GroupConsumer {
+fn join(cluster: Arc<Cluster>, arguments: &Arguments, protocol: GroupProtocol) -> GroupConsumer {
     let member = &arguments.member;
-    let assignors = match member.assignor {
-        None => Assignor::ALL.to_vec(),
-        Some(AssignorName::Range) => vec![Assignor::Range],
-        Some(AssignorName::CooperativeSticky) => vec![Assignor::CooperativeSticky],
-    };
     let options = GroupOptions {
         group: member.group.clone().unwrap_or_default(),
         instance: member.group_instance_id.clone(),
-        assignors,
+        protocol,
         reset: if arguments.from.from_beginning {
             Reset::Earliest
         } else {
