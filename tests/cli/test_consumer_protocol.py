@@ -9,6 +9,8 @@ from broker_process import BrokerProcess, restart_port, wait_until
 from cli.conftest import DEADLINE_S, Cli, Following
 from cli.test_group import committed, described, member, settled
 from conftest import StartBroker
+from protocol.client import Client
+from protocol.groups import await_coordinator
 
 CONSUMER = ("--group-protocol", "consumer", "--from-beginning")
 TEN = {str(number) for number in range(10)}
@@ -28,7 +30,10 @@ def quick(start_broker: StartBroker) -> BrokerProcess:
         "group.consumer.assignment.interval.ms": 0,
     }
     arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    return start_broker(arguments=arguments, listen=f"127.0.0.1:{restart_port()}")
+    broker = start_broker(arguments=arguments, listen=f"127.0.0.1:{restart_port()}")
+    with Client(broker.address) as client:
+        await_coordinator(client, "any")
+    return broker
 
 
 @pytest.fixture
