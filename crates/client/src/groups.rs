@@ -496,35 +496,20 @@ fn not_told() -> ClientError {
     }
 }
 
-/// As members of the newer protocol are asked for, and those that are none as members of the classic one.
+/// Groups are asked for as those of the consumer protocol, those that are none as classic ones, and those that are neither as the former again: they
+/// may have become so in between.
 async fn describe(
     coordinator: i32,
     connection: Arc<Connection>,
     groups: Vec<Str>,
 ) -> Result<OfGroups<GroupDescription>, ClientError> {
-    let mut described: OfGroups<GroupDescription> = OfGroups::new();
-    if connection.serves(ApiKey::ConsumerGroupDescribe) {
-        let request = ConsumerGroupDescribeRequest {
-            group_ids: groups.clone(),
-            ..Default::default()
-        };
-        for it in connection.call(&request).await?.groups {
-            let name = it.group_id.clone();
-            let checked = ClientError::check(it.error_code, it.error_message.as_deref());
-            let told = checked.map(|()| GroupDescription::of_consumers(it, coordinator));
-            described.insert(name, told);
-        }
-    }
-    let classic: Vec<Str> = groups
-        .iter()
-        .filter(|it| !described.get(*it).is_some_and(is_known))
-        .cloned()
-        .collect();
+    let mut described = describe_consumers(coordinator, &connection, &groups).await?;
+    let classic = unknown(&groups, &described);
     if classic.is_empty() {
         return Ok(described);
     }
     let request = DescribeGroupsRequest {
-        groups: classic,
+        groups: classic.clone(),
         ..Default::default()
     };
     for it in connection.call(&request).await?.groups {
@@ -533,7 +518,44 @@ async fn describe(
         let told = checked.and_then(|()| GroupDescription::of_classic(it, coordinator));
         described.insert(name, told);
     }
+    let neither = unknown(&classic, &described);
+    if !neither.is_empty() {
+        let again = describe_consumers(coordinator, &connection, &neither).await?;
+        described.extend(again.into_iter().filter(|(_, told)| told.is_ok()));
+    }
     Ok(described)
+}
+
+async fn describe_consumers(
+    coordinator: i32,
+    connection: &Connection,
+    groups: &[Str],
+) -> Result<OfGroups<GroupDescription>, ClientError> {
+    if !connection.serves(ApiKey::ConsumerGroupDescribe) {
+        return Ok(OfGroups::new());
+    }
+    let request = ConsumerGroupDescribeRequest {
+        group_ids: groups.to_vec(),
+        ..Default::default()
+    };
+    let answer = connection.call(&request).await?;
+    let told = answer.groups.into_iter().map(|it| {
+        let name = it.group_id.clone();
+        let checked = ClientError::check(it.error_code, it.error_message.as_deref());
+        (
+            name,
+            checked.map(|()| GroupDescription::of_consumers(it, coordinator)),
+        )
+    });
+    Ok(told.collect())
+}
+
+/// Those of which it is not known what they are.
+fn unknown(groups: &[Str], described: &OfGroups<GroupDescription>) -> Vec<Str> {
+    let unknown = groups
+        .iter()
+        .filter(|it| !described.get(*it).is_some_and(is_known));
+    unknown.cloned().collect()
 }
 
 /// Whether this is the outcome: the group is of the type consumer, or nobody knows yet.
