@@ -185,7 +185,7 @@ def test_patterns(consumer: Subscribe, topic: str, version: int) -> None:
 
 
 def test_a_pattern_is_looked_up_after_the_heartbeat_that_brings_it(consumer: Subscribe, topic: str) -> None:
-    """The topics that a member names are assigned to it first, those that its pattern comes to with a later heartbeat."""
+    """The topics that a member names are assigned first, those that its pattern comes to with a later heartbeat."""
     one, two = consumer(), consumer()
     made = {name: one.create(f"{topic}-{name}", 1) for name in ("a1", "b")}
     answer = one.join(version=1, subscribed_topic_names=[f"{topic}-b"], subscribed_topic_regex=f"{topic}-a\\d")
@@ -198,7 +198,7 @@ def test_a_pattern_is_looked_up_after_the_heartbeat_that_brings_it(consumer: Sub
 
     wait_until(has_both, DEADLINE_S, "what matches is assigned, too")
     assert one.epoch == 3
-    # Nothing is to be assigned yet to who is alone in a group and brings a pattern only: that is no reason for an epoch.
+    # Nothing is to be assigned yet to who is alone and brings a pattern only: that is no reason for an epoch.
     alone = consumer(f"{topic}-alone")
     answer = alone.join(version=1, subscribed_topic_names=None, subscribed_topic_regex=f"{topic}-a\\d")
     assert (answer.member_epoch, answer.assignment.topic_partitions) == (1, [])
