@@ -8,10 +8,12 @@
 //!   stays readable. A log that lost records never gives their offsets again.
 
 mod answers;
+mod attendance;
 mod compacted;
 mod groups;
 mod operations;
 mod partition;
+mod register;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};

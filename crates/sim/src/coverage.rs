@@ -107,6 +107,7 @@ counts! {
     OffsetsRefused: "commits refused",
     LateCommits: "commits by members without a right to them",
     OffsetsRead: "committed offsets read",
+    OffsetsExpired: "committed offsets that expired",
     OffsetsDeleted: "committed offsets deleted",
     GroupsDeleted: "groups deleted",
     RecordsVerified: "records verified",

@@ -234,6 +234,7 @@ impl<'a> World<'a> {
         checker.excuses.expiry = plan.faults.has(crate::plan::Fault::Expiry);
         checker.excuses.clock = plan.faults.has(crate::plan::Fault::Clock);
         checker.excuses.read_errors = plan.disk_faults.read_error > 0;
+        checker.groups.retention_ns = plan.groups.retention_ms.map(|ms| ms as u64 * 1_000_000);
         for member in &plan.groups.members {
             checker.groups.expect(member);
         }

@@ -116,10 +116,12 @@ impl Groups {
         self.wakes.first().map_or(Monotonic::NEVER, |(at, _)| *at)
     }
 
-    /// Checks the invariants of all groups.
+    /// Checks the invariants of all groups. While they are loaded some need not hold: compaction took records away whose successors are
+    /// yet to be folded in.
     pub fn validate(&self) {
-        for hosted in self.hosted.values() {
-            hosted.coordinator.validate();
+        let mut hosted = self.hosted.values();
+        while let Some(active) = hosted.find(|hosted| hosted.stage == Stage::Active) {
+            active.coordinator.validate();
         }
         for (at, partition) in &self.wakes {
             let hosted = self.hosted.get(partition);

@@ -7,7 +7,8 @@
 //!   silent for its session timeout, or did not give it up within the rebalance timeout. Who lost a partition so cannot commit for it.
 //!
 //! And of offsets:
-//! - What was committed and acknowledged, or read, stays until something else is committed, or it is deleted.
+//! - What was committed and acknowledged, or read, stays until something else is committed, or it is deleted, or nobody has subscribed
+//!   to its topic for long enough.
 //! - What a group has processed, it processes again only where it was not committed when its owner began. In the end it has processed
 //!   everything.
 
@@ -18,14 +19,16 @@ use wiber_model::{Offset, PartitionId};
 use wiber_protocol::messages as m;
 use wiber_protocol::{ErrorCode, Str};
 
+use super::attendance::Attendance;
+use super::register::{Register, Write};
 use super::{Checker, Scene, error_name};
-use crate::client::member::{Kind, MemberPlan, assigned_to, shares_of, told};
+use crate::client::member::{Kind, MemberPlan, assigned_to, shares_of, told, topics_of};
 use crate::coverage::Count;
 use crate::exchange::{Answer, Ask, Exchange, Place};
 use crate::story::About;
 
-/// A request that came in has its effect within so long, in nanoseconds, if it has one: more than machines stand still.
-const EFFECT_WITHIN_NS: u64 = 500_000_000;
+/// The clock counts these, in nanoseconds.
+const MILLISECOND_NS: u64 = 1_000_000;
 
 /// A partition, by the name of its topic.
 type Key = (Str, i32);
@@ -37,6 +40,8 @@ pub struct Groups {
     next_number: u64,
     /// What was surely committed, by the request that asked for it.
     floors: BTreeMap<(u64, Key), Offset>,
+    /// After so long, in nanoseconds, what nobody subscribes to any more may expire; none: that is longer than any run.
+    pub retention_ns: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -56,6 +61,8 @@ struct Group {
     instances: BTreeMap<Str, Str>,
     /// Who was told that it has a partition; of the consumer protocol.
     holders: BTreeMap<PartitionId, Holder>,
+    /// The epochs that members were told last; of the consumer protocol.
+    epochs: BTreeMap<Str, i32>,
     /// When a member was last heard and answered; of the consumer protocol.
     heard_ns: BTreeMap<Str, u64>,
     /// When heartbeats came in that had no answer yet, or whose answer was lost: they may have had their effect.
@@ -67,6 +74,8 @@ struct Group {
     processed: BTreeMap<PartitionId, Vec<Range<Offset>>>,
     /// What each client subscribes to.
     subscribed: BTreeMap<usize, BTreeSet<Str>>,
+    /// Who is surely in, as far as answers tell.
+    attendance: Attendance,
     /// Which clients believe that they have a partition.
     believers: BTreeMap<Key, BTreeSet<usize>>,
 }
@@ -81,91 +90,6 @@ struct Holder {
     revoked_ns: Option<u64>,
 }
 
-/// A write of a committed offset. What may be read is decided as for any register: by what was written when.
-#[derive(Clone, Copy, Debug)]
-struct Write {
-    number: u64,
-    /// −1 for a deletion.
-    value: Offset,
-    from_ns: u64,
-    to_ns: u64,
-    /// Whether it was acknowledged; else nobody knows whether it took place.
-    sure: bool,
-}
-
-#[derive(Debug)]
-struct Register(Vec<Write>);
-
-impl Default for Register {
-    fn default() -> Register {
-        Register(vec![Write {
-            number: 0,
-            value: Offset(-1),
-            from_ns: 0,
-            to_ns: 0,
-            sure: true,
-        }])
-    }
-}
-
-impl Register {
-    fn begin(&mut self, number: u64, value: Offset, now_ns: u64) {
-        self.0.push(Write {
-            number,
-            value,
-            from_ns: now_ns,
-            to_ns: now_ns + EFFECT_WITHIN_NS,
-            sure: false,
-        });
-    }
-
-    fn end(&mut self, number: u64, accepted: bool, now_ns: u64) {
-        match accepted {
-            false => self.0.retain(|write| write.number != number),
-            true => {
-                if let Some(write) = self.0.iter_mut().find(|write| write.number == number) {
-                    (write.to_ns, write.sure) = (now_ns, true);
-                }
-            }
-        }
-    }
-
-    /// The writes that a read in this time may have seen.
-    fn visible(&self, read: &Range<u64>) -> impl Iterator<Item = &Write> {
-        let before = self
-            .0
-            .iter()
-            .filter(|write| write.sure && write.to_ns < read.start);
-        let newest = before.map(|write| write.from_ns).max().unwrap_or(0);
-        let end = read.end;
-        self.0
-            .iter()
-            .filter(move |write| write.from_ns <= end && write.to_ns >= newest)
-    }
-
-    /// Something was read. From here on it counts as acknowledged.
-    fn read(&mut self, read: &Range<u64>, value: Offset) -> bool {
-        let seen: Vec<_> = self
-            .visible(read)
-            .filter(|write| write.value == value)
-            .copied()
-            .collect();
-        let Some(from_ns) = seen.iter().map(|write| write.from_ns).min() else {
-            return false;
-        };
-        if seen.iter().all(|write| !write.sure) {
-            self.0.push(Write {
-                number: 0,
-                value,
-                from_ns,
-                to_ns: read.end,
-                sure: true,
-            });
-        }
-        true
-    }
-}
-
 impl Group {
     fn new(plan: &MemberPlan) -> Group {
         Group {
@@ -178,12 +102,14 @@ impl Group {
             gone: BTreeSet::new(),
             instances: BTreeMap::new(),
             holders: BTreeMap::new(),
+            epochs: BTreeMap::new(),
             heard_ns: BTreeMap::new(),
             unanswered_ns: BTreeMap::new(),
             said: BTreeMap::new(),
             offsets: BTreeMap::new(),
             processed: BTreeMap::new(),
             subscribed: BTreeMap::new(),
+            attendance: Attendance::default(),
             believers: BTreeMap::new(),
         }
     }
@@ -202,6 +128,40 @@ impl Group {
         }
     }
 
+    /// A request comes in by which a member joins, or says what it subscribes to.
+    fn subscribe(
+        &mut self,
+        (member, instance): (&Str, Option<&Str>),
+        number: u64,
+        topics: BTreeSet<Str>,
+        now_ns: u64,
+    ) {
+        let before = instance.and_then(|instance| self.instances.get(instance));
+        if let Some(before) = before.filter(|before| *before != member) {
+            self.attendance.end(before, now_ns);
+        }
+        if !member.is_empty() {
+            self.attendance.subscribe(member, number, topics, now_ns);
+        }
+    }
+
+    /// A request of a member of the classic protocol was answered: it is in, if it is not silent and joins when it is to.
+    fn attends(&mut self, member: &Str, exchange: &Exchange, now_ns: u64) {
+        let within_ns = self.session_ns.min(self.rebalance_ns);
+        let until_ns = exchange.arrived_ns.unwrap_or(0) + within_ns;
+        self.attendance
+            .attends(member, exchange.group.number, now_ns, until_ns);
+    }
+
+    /// Since when what a write wrote may have expired, if it may by then: after so long, if nobody subscribes to the topic.
+    fn expires(&self, topic: &Str, write: &Write, after_ns: u64, by_ns: u64) -> Option<u64> {
+        let from_ns = write.from_ns + after_ns;
+        let may_be = write.value >= Offset::ZERO
+            && from_ns <= by_ns
+            && !self.attendance.is_without_gap(Some(topic), from_ns..=by_ns);
+        may_be.then_some(from_ns)
+    }
+
     /// A member says, in a request, that it has none of its partitions but for these.
     fn release(&mut self, member: &Str, number: u64, but: BTreeSet<PartitionId>) {
         for (id, holder) in &mut self.holders {
@@ -210,6 +170,14 @@ impl Group {
             }
         }
         self.said.insert(member.clone(), (number, but));
+    }
+
+    /// Whether a member said in its epoch that it gave a partition up. While it has others to give up, too, it stays in the epoch, and
+    /// in its own epoch a member may commit for any partition.
+    fn gave_up_in(&self, member: &Str, epoch: i32, id: PartitionId) -> bool {
+        let said = self.said.get(member);
+        self.epochs.get(member) == Some(&epoch)
+            && said.is_some_and(|(_, owned)| !owned.contains(&id))
     }
 
     /// Whether a member has said since a request that it does not have a partition: an answer that was held back until then, and whose
@@ -222,21 +190,21 @@ impl Group {
     /// Who has a partition, in a way that excludes others from it.
     fn holder(&self, id: PartitionId, now_ns: u64) -> Option<&Holder> {
         let holder = self.holders.get(&id).filter(|holder| !holder.released)?;
-        let heard = self.heard_ns.get(&holder.member).copied().unwrap_or(0);
-        let silent = now_ns >= heard + self.session_ns;
+        let there = now_ns < self.in_until_ns(&holder.member);
+        (there && !self.gone.contains(&holder.member)).then_some(holder)
+    }
+
+    /// Until when a member of the consumer protocol is in if it is not heard again: it is silent then, or late.
+    fn in_until_ns(&self, member: &Str) -> u64 {
+        let heard_ns = self.heard_ns.get(member).copied().unwrap_or(0);
         // Who does not give up one partition in time loses all of them. Its time begins with the heartbeat that it is to be told by,
         // though it may never get the answer.
-        let its = self
-            .holders
-            .values()
-            .filter(|it| it.member == holder.member);
+        let its = self.holders.values().filter(|it| it.member == *member);
         let asked = its.filter_map(|it| it.revoked_ns);
-        let unanswered = self.unanswered_ns.get(&holder.member);
-        let asked = asked.chain(unanswered.into_iter().flatten().copied());
-        let late = asked
-            .min()
-            .is_some_and(|at| now_ns >= at + self.rebalance_ns);
-        (!silent && !late && !self.gone.contains(&holder.member)).then_some(holder)
+        let unanswered = self.unanswered_ns.get(member).into_iter().flatten();
+        let asked_ns = asked.chain(unanswered.copied()).min();
+        let late_ns = asked_ns.map_or(u64::MAX, |at| at + self.rebalance_ns);
+        late_ns.min(heard_ns + self.session_ns)
     }
 }
 
@@ -326,7 +294,10 @@ impl Groups {
                     let other = holder.filter(|it| {
                         let same =
                             it.instance.is_some() && it.instance == request.group_instance_id;
-                        it.member != request.member_id && !same
+                        let epoch = request.generation_id_or_member_epoch;
+                        it.member != request.member_id
+                            && !same
+                            && !group.gave_up_in(&request.member_id, epoch, place.partition())
                     });
                     let other = other.map(|holder| holder.member.clone());
                     exchange.group.holders.push(other);
@@ -359,13 +330,33 @@ impl Groups {
                     }
                 }
             }
+            Ask::JoinGroup(request) => {
+                if let Some(group) = self.groups.get_mut(&request.group_id) {
+                    let who = (&request.member_id, request.group_instance_id.as_ref());
+                    group.subscribe(who, number, topics_of_join(request), now_ns);
+                }
+            }
+            Ask::LeaveGroup(request) => {
+                if let Some(group) = self.groups.get_mut(&request.group_id) {
+                    let members = request.members.iter().map(|member| &member.member_id);
+                    for member in members.chain([&request.member_id]) {
+                        group.attendance.end(member, now_ns);
+                    }
+                }
+            }
             Ask::ConsumerHeartbeat(request) => {
                 let Some(group) = self.groups.get_mut(&request.group_id) else {
                     return;
                 };
                 let unanswered = group.unanswered_ns.entry(request.member_id.clone());
                 unanswered.or_default().insert(now_ns);
+                if let Some(topics) = &request.subscribed_topic_names {
+                    let who = (&request.member_id, request.instance_id.as_ref());
+                    let topics = topics.iter().cloned().collect();
+                    group.subscribe(who, number, topics, now_ns);
+                }
                 if request.member_epoch < 0 {
+                    group.attendance.end(&request.member_id, now_ns);
                     group.release(&request.member_id, number, BTreeSet::new());
                 } else if let Some(owned) = &request.topic_partitions {
                     let owned = owned.iter().flat_map(|topic| {
@@ -385,10 +376,9 @@ impl Groups {
     pub fn crashed(&mut self, now_ns: u64) {
         for group in self.groups.values_mut() {
             for register in group.offsets.values_mut() {
-                for write in &mut register.0 {
-                    write.to_ns = write.to_ns.min(now_ns);
-                }
+                register.crashed(now_ns);
             }
+            group.attendance.end_all(now_ns);
             // What heartbeats brought about counts from the next start on.
             group.unanswered_ns.clear();
             if group.kind != Kind::Consumer {
@@ -412,6 +402,14 @@ impl Checker {
         }
         if let Some(group) = self.groups.groups.get_mut(group) {
             add_range(group.processed.entry(id).or_default(), range);
+        }
+    }
+
+    /// A member is told where a log starts, and begins there: what lies before is deleted, or somebody wants it to be.
+    pub fn begin_at_start(&mut self, group: &Str, place: &Place, start: Offset) {
+        if let Some(group) = self.groups.groups.get_mut(group) {
+            let processed = group.processed.entry(place.partition()).or_default();
+            add_range(processed, Offset::ZERO..start);
         }
     }
 
@@ -477,13 +475,41 @@ impl Checker {
                 }
             }
             (Ask::JoinGroup(request), Answer::JoinGroup(response)) if response.error_code == 0 => {
+                let expires = self.groups.retention_ns.is_some();
                 if let Some(group) = self.groups.groups.get_mut(&request.group_id) {
+                    // A group without members and offsets goes, and begins anew.
+                    let arrived_ns = exchange.arrived_ns.unwrap_or(0);
+                    let time = arrived_ns..=now_ns;
+                    let anew = expires && !group.attendance.is_without_gap(None, time);
+                    if anew && response.generation_id <= group.generation {
+                        group.begin_anew();
+                    }
                     group.generation = group.generation.max(response.generation_id);
-                    group.is_there(&response.member_id, request.group_instance_id.as_ref());
+                    let (member, instance) =
+                        (&response.member_id, request.group_instance_id.as_ref());
+                    group.is_there(member, instance);
+                    if request.member_id.is_empty() {
+                        let number = exchange.group.number;
+                        group.subscribe(
+                            (member, instance),
+                            number,
+                            topics_of_join(request),
+                            now_ns,
+                        );
+                    }
+                    group.attends(member, exchange, now_ns);
                 }
             }
             (Ask::SyncGroup(request), Answer::SyncGroup(response)) if response.error_code == 0 => {
                 self.shared(request, response);
+                if let Some(group) = self.groups.groups.get_mut(&request.group_id) {
+                    group.attends(&request.member_id, exchange, now_ns);
+                }
+            }
+            (Ask::Heartbeat(request), Answer::Heartbeat(response)) if response.error_code == 0 => {
+                if let Some(group) = self.groups.groups.get_mut(&request.group_id) {
+                    group.attends(&request.member_id, exchange, now_ns);
+                }
             }
             (Ask::LeaveGroup(request), Answer::LeaveGroup(response)) => {
                 let code = response.members.iter().map(|member| member.error_code);
@@ -616,6 +642,7 @@ impl Checker {
             return;
         }
         group.is_there(member, instance);
+        group.epochs.insert(member.clone(), response.member_epoch);
         let heard_ns = group.heard_ns.entry(member.clone()).or_default();
         *heard_ns = arrived_ns.max(*heard_ns);
         if request.topic_partitions.is_some() {
@@ -625,13 +652,16 @@ impl Checker {
                 holder.revoked_ns = None;
             }
         }
+        let (now_ns, number) = (scene.now.monotonic.0, exchange.group.number);
         let Some(assignment) = &response.assignment else {
+            let until_ns = group.in_until_ns(member);
+            group.attendance.attends(member, number, now_ns, until_ns);
             return;
         };
         let assigned = assigned_to(assignment);
         let mut wrong = Vec::new();
         for id in &assigned {
-            let other = group.holder(*id, scene.now.monotonic.0);
+            let other = group.holder(*id, now_ns);
             let other = other.filter(|it| {
                 it.member != *member && (instance.is_none() || it.instance.as_ref() != instance)
             });
@@ -644,7 +674,6 @@ impl Checker {
                     ),
                 ));
             }
-            let number = exchange.group.number;
             let holder = Holder {
                 member: member.clone(),
                 instance: instance.cloned(),
@@ -658,6 +687,8 @@ impl Checker {
                 holder.revoked_ns = asked_ns;
             }
         }
+        let until_ns = group.in_until_ns(member);
+        group.attendance.attends(member, number, now_ns, until_ns);
         for (id, what) in wrong {
             self.fail(About::Partition(id), what);
         }
@@ -728,6 +759,11 @@ impl Checker {
             return;
         };
         let read = arrived_ns..scene.now.monotonic.0;
+        // A clock that jumps makes times longer and shorter. It counts milliseconds, begun ones too.
+        let after_ns = match self.excuses.clock {
+            true => self.groups.retention_ns.and(Some(0)),
+            false => self.groups.retention_ns.map(|ns| ns - MILLISECOND_NS),
+        };
         for place in places {
             let Some((offset, code)) = told(response, place) else {
                 self.fail(
@@ -742,8 +778,22 @@ impl Checker {
             scene.coverage.add(Count::OffsetsRead);
             let key = (place.name.clone(), place.index);
             let register = state.offsets.entry(key.clone()).or_default();
-            let may_be: Vec<_> = register.visible(&read).map(|write| write.value).collect();
-            let right = register.read(&read, Offset(offset));
+            let seen: Vec<_> = register.visible(&read).copied().collect();
+            let mut may_be: Vec<_> = seen.iter().map(|write| write.value).collect();
+            let mut right = register.read(&read, Offset(offset));
+            let expired = after_ns.and_then(|after_ns| {
+                let since = |write| state.expires(&place.name, write, after_ns, read.end);
+                seen.iter().filter_map(since).min()
+            });
+            if let Some(since_ns) = expired {
+                may_be.push(Offset(-1));
+                if !right && offset < 0 {
+                    right = true;
+                    scene.coverage.add(Count::OffsetsExpired);
+                    let register = state.offsets.entry(key.clone()).or_default();
+                    register.expired(since_ns, read.end);
+                }
+            }
             let floor = may_be.iter().min().copied().unwrap_or(Offset(-1));
             self.groups
                 .floors
@@ -825,6 +875,12 @@ impl Checker {
     }
 }
 
+/// What a member that joins subscribes to.
+fn topics_of_join(request: &m::JoinGroupRequest) -> BTreeSet<Str> {
+    let first = request.protocols.first();
+    first.map_or_else(BTreeSet::new, |protocol| topics_of(&protocol.metadata))
+}
+
 /// Adds a range to ranges that do not touch.
 fn add_range(ranges: &mut Vec<Range<Offset>>, mut range: Range<Offset>) {
     ranges.retain(|other| {
@@ -840,29 +896,6 @@ fn add_range(ranges: &mut Vec<Range<Offset>>, mut range: Range<Offset>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_read_sees_the_newest_write_or_one_that_is_under_way() {
-        let mut register = Register::default();
-        assert!(register.read(&(1..2), Offset(-1)));
-        register.begin(1, Offset(10), 10);
-        assert!(
-            register.read(&(11..12), Offset(-1)),
-            "it is not acknowledged"
-        );
-        register.end(1, true, 20);
-        assert!(!register.read(&(21..22), Offset(-1)));
-        assert!(register.read(&(15..22), Offset(-1)), "it was under way");
-        register.begin(2, Offset(20), 30);
-        assert!(register.read(&(31..32), Offset(20)));
-        assert!(
-            !register.read(&(33..34), Offset(10)),
-            "what was read stays, acknowledged or not"
-        );
-        register.begin(3, Offset(30), 40);
-        register.end(3, false, 41);
-        assert!(!register.read(&(50..51), Offset(30)), "it was refused");
-    }
 
     #[test]
     fn ranges_grow_together() {

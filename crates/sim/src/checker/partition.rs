@@ -374,6 +374,13 @@ impl Partition {
         self.start = log.start();
         self.deletions.clear();
         self.relaxed_until = Offset::ZERO;
+        let promised_start = self.promised_start;
+        let forgotten =
+            |range: &Range<Offset>| range.start <= self.start && range.end >= promised_start;
+        if self.hit.iter().any(forgotten) {
+            // A log start that is lost moves again.
+            self.promised_start = self.start;
+        }
         if self.start < self.promised_start {
             return Err(format!(
                 "the log starts at {} after recovery, and a client was told that records up to {} are deleted",

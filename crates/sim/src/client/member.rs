@@ -20,7 +20,7 @@ use classic::Classic;
 use kip848::Kip848;
 use work::Work;
 
-pub(crate) use assignor::assigned as shares_of;
+pub(crate) use assignor::{assigned as shares_of, subscribed as topics_of};
 pub(crate) use kip848::assigned as assigned_to;
 pub(crate) use work::told;
 
@@ -410,7 +410,7 @@ impl Client for Member {
                 }
             }
             (Ask::ListOffsets(_, places), Answer::ListOffsets(response)) => {
-                self.work.reset_to(places, response);
+                self.work.reset_to(places, response, hands.checker);
                 Verdict::GoOn
             }
             _ => self

@@ -13,6 +13,8 @@ use crate::client::member::{Kind, MemberPlan};
 
 /// Apart from a seed's other draws.
 const STREAM: u64 = 0x6772_6f75_7073_2031;
+/// Apart from those, so that they stay what they were.
+const KEEPING_STREAM: u64 = 0x6772_6f75_7073_2032;
 /// One seed in so many has groups.
 const SEEDS_PER_GROUPS: u64 = 4;
 /// With groups a run has so many times its steps: what members say among themselves takes some.
@@ -27,6 +29,8 @@ pub struct GroupsPlan {
     pub members: Vec<MemberPlan>,
     /// Who looks at groups, and deletes what they leave, rests so long between requests, in microseconds; none: nobody.
     pub caretaker_pause_us: Option<u64>,
+    /// `offsets.retention.minutes`, in milliseconds, if that is shorter than a run.
+    pub retention_ms: Option<i64>,
 }
 
 impl GroupsPlan {
@@ -86,10 +90,29 @@ pub(super) fn add(seed: u64, plan: &mut Plan) {
             });
         }
     }
+    let retention_ms = keep(&mut Rng::new(seed ^ KEEPING_STREAM), &mut plan.options);
     plan.groups = GroupsPlan {
         members,
         caretaker_pause_us: rng.one_in(2).then(|| pick(rng, &[5_000, 20_000])),
+        retention_ms,
     };
+}
+
+/// How what groups store is kept: in some runs it is compacted again and again, and in some it expires soon. Returns after which time,
+/// in milliseconds, if it does.
+fn keep(rng: &mut Rng, options: &mut BrokerOptions) -> Option<i64> {
+    if rng.one_in(2) {
+        options.offsets_segment_bytes = pick(rng, &[400, 2_000, 10_000]);
+        let ratio = pick(rng, &["0.0", "0.01", "0.5"]);
+        // Topics of clients that are compacted have a ratio of their own.
+        let key = "min.cleanable.dirty.ratio".to_owned();
+        options.topic_defaults.insert(key, ratio.to_owned());
+    }
+    let retention_ms = rng.one_in(3).then(|| pick(rng, &[30, 100, 400]))?;
+    let config = Arc::make_mut(&mut options.groups);
+    config.offsets_retention_ms = retention_ms;
+    config.offsets_retention_check_interval_ms = pick(rng, &[3, 20]);
+    Some(retention_ms)
 }
 
 /// Time is short in a run: whatever takes seconds by default takes milliseconds.

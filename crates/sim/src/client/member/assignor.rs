@@ -28,6 +28,15 @@ pub(super) fn subscription(topics: &BTreeSet<Str>, owned: &Shares, generation: i
     encode_versioned(&message, VERSION).unwrap_or_default()
 }
 
+/// What a member told that it subscribes to.
+pub(crate) fn subscribed(metadata: &Bytes) -> BTreeSet<Str> {
+    let told = decode_lenient::<ConsumerProtocolSubscription>(metadata.clone());
+    told.map_or_else(
+        |_| BTreeSet::new(),
+        |(told, _)| told.topics.into_iter().collect(),
+    )
+}
+
 /// What the leader assigned to a member.
 pub(crate) fn assigned(bytes: &Bytes) -> Shares {
     let Ok((message, _)) = decode_lenient::<ConsumerProtocolAssignment>(bytes.clone()) else {

@@ -360,7 +360,12 @@ impl Work {
     }
 
     /// The log start, for a partition that begins there.
-    pub fn reset_to(&mut self, places: &[Place], response: &m::ListOffsetsResponse) {
+    pub fn reset_to(
+        &mut self,
+        places: &[Place],
+        response: &m::ListOffsetsResponse,
+        checker: &mut Checker,
+    ) {
         let found = response.topics.iter().flat_map(|topic| &topic.partitions);
         for (place, found) in places.iter().zip(found) {
             let Some(part) = self.owned.get_mut(&key(place)) else {
@@ -369,6 +374,7 @@ impl Work {
             part.reset = false;
             if found.error_code == 0 {
                 part.next = Some(Offset(found.offset));
+                checker.begin_at_start(&self.group, place, Offset(found.offset));
             }
         }
     }
