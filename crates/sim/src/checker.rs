@@ -547,7 +547,8 @@ impl Checker {
         };
         exchange.seen = exchange.ask.places().into_iter().map(seen).collect();
         self.note_operation(exchange, shard);
-        self.groups.arrive(exchange, now_ns);
+        let owned = self.owned_in(&exchange.ask);
+        self.groups.arrive(exchange, owned, now_ns);
     }
 
     /// Makes the acquaintance of a partition, and of its topic.

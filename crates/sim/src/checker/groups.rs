@@ -22,7 +22,7 @@ use wiber_protocol::{ErrorCode, Str};
 use super::attendance::Attendance;
 use super::register::{Register, Write};
 use super::{Checker, Scene, error_name};
-use crate::client::member::{Kind, MemberPlan, assigned_to, shares_of, told, topics_of};
+use crate::client::member::{Kind, MemberPlan, assigned_to, owned_by, shares_of, told, topics_of};
 use crate::coverage::Count;
 use crate::exchange::{Answer, Ask, Exchange, Place};
 use crate::story::About;
@@ -47,6 +47,8 @@ pub struct Groups {
 #[derive(Debug)]
 struct Group {
     kind: Kind,
+    /// Its members speak now the one protocol and now the other.
+    migrates: bool,
     session_ns: u64,
     rebalance_ns: u64,
     /// The newest generation that a member was told of, in this life of the broker.
@@ -65,6 +67,8 @@ struct Group {
     epochs: BTreeMap<Str, i32>,
     /// When a member was last heard and answered; of the consumer protocol.
     heard_ns: BTreeMap<Str, u64>,
+    /// Until when members are in, if they are not heard again; of the classic protocol, and of this life of the broker.
+    classic_until_ns: BTreeMap<Str, u64>,
     /// When heartbeats came in that had no answer yet, or whose answer was lost: they may have had their effect.
     unanswered_ns: BTreeMap<Str, BTreeSet<u64>>,
     /// What a member last said that it has, and in which request.
@@ -94,6 +98,7 @@ impl Group {
     fn new(plan: &MemberPlan) -> Group {
         Group {
             kind: plan.kind,
+            migrates: plan.migrates_to.is_some(),
             session_ns: plan.silence_ms * 1_000_000,
             rebalance_ns: plan.rebalance_ms as u64 * 1_000_000,
             generation: -1,
@@ -104,6 +109,7 @@ impl Group {
             holders: BTreeMap::new(),
             epochs: BTreeMap::new(),
             heard_ns: BTreeMap::new(),
+            classic_until_ns: BTreeMap::new(),
             unanswered_ns: BTreeMap::new(),
             said: BTreeMap::new(),
             offsets: BTreeMap::new(),
@@ -151,6 +157,8 @@ impl Group {
         let until_ns = exchange.arrived_ns.unwrap_or(0) + within_ns;
         self.attendance
             .attends(member, exchange.group.number, now_ns, until_ns);
+        let heard_ns = self.classic_until_ns.entry(member.clone()).or_default();
+        *heard_ns = until_ns.max(*heard_ns);
     }
 
     /// Since when what a write wrote may have expired, if it may by then: after so long, if nobody subscribes to the topic.
@@ -194,8 +202,11 @@ impl Group {
         (there && !self.gone.contains(&holder.member)).then_some(holder)
     }
 
-    /// Until when a member of the consumer protocol is in if it is not heard again: it is silent then, or late.
+    /// Until when a member is in if it is not heard again: it is silent then, or late.
     fn in_until_ns(&self, member: &Str) -> u64 {
+        if let Some(until_ns) = self.classic_until_ns.get(member) {
+            return *until_ns;
+        }
         let heard_ns = self.heard_ns.get(member).copied().unwrap_or(0);
         // Who does not give up one partition in time loses all of them. Its time begins with the heartbeat that it is to be told by,
         // though it may never get the answer.
@@ -277,8 +288,8 @@ impl Groups {
         })
     }
 
-    /// A request comes in.
-    pub fn arrive(&mut self, exchange: &mut Exchange, now_ns: u64) {
+    /// A request comes in, by which a member may say what it has.
+    pub fn arrive(&mut self, exchange: &mut Exchange, owned: BTreeSet<PartitionId>, now_ns: u64) {
         self.next_number += 1;
         exchange.group.number = self.next_number;
         let number = self.next_number;
@@ -332,6 +343,9 @@ impl Groups {
             }
             Ask::JoinGroup(request) => {
                 if let Some(group) = self.groups.get_mut(&request.group_id) {
+                    if group.migrates {
+                        group.release(&request.member_id, number, owned);
+                    }
                     let who = (&request.member_id, request.group_instance_id.as_ref());
                     group.subscribe(who, number, topics_of_join(request), now_ns);
                 }
@@ -341,6 +355,7 @@ impl Groups {
                     let members = request.members.iter().map(|member| &member.member_id);
                     for member in members.chain([&request.member_id]) {
                         group.attendance.end(member, now_ns);
+                        group.release(member, number, BTreeSet::new());
                     }
                 }
             }
@@ -379,9 +394,10 @@ impl Groups {
                 register.crashed(now_ns);
             }
             group.attendance.end_all(now_ns);
+            group.classic_until_ns.clear();
             // What heartbeats brought about counts from the next start on.
             group.unanswered_ns.clear();
-            if group.kind != Kind::Consumer {
+            if group.kind != Kind::Consumer || group.migrates {
                 // Who is in a generation that nobody has a share of yet is known to nobody but the process.
                 group.generation = group.stored_generation;
                 group.gone.clear();
@@ -497,17 +513,29 @@ impl Checker {
                             now_ns,
                         );
                     }
+                    group.epochs.insert(member.clone(), response.generation_id);
                     group.attends(member, exchange, now_ns);
                 }
             }
             (Ask::SyncGroup(request), Answer::SyncGroup(response)) if response.error_code == 0 => {
-                self.shared(request, response);
-                if let Some(group) = self.groups.groups.get_mut(&request.group_id) {
-                    group.attends(&request.member_id, exchange, now_ns);
+                let Some(group) = self.groups.groups.get_mut(&request.group_id) else {
+                    return;
+                };
+                group.attends(&request.member_id, exchange, now_ns);
+                if group.migrates {
+                    let assigned = self.ids_of(&shares_of(&response.assignment));
+                    let who = (&request.member_id, request.group_instance_id.as_ref());
+                    self.assign(exchange, &request.group_id, who, &assigned, now_ns);
+                } else {
+                    self.shared(request, response);
                 }
             }
             (Ask::Heartbeat(request), Answer::Heartbeat(response)) if response.error_code == 0 => {
-                if let Some(group) = self.groups.groups.get_mut(&request.group_id) {
+                // While groups are loaded every heartbeat is good.
+                let group = self.groups.groups.get_mut(&request.group_id);
+                let known =
+                    |group: &&mut Group| group.classic_until_ns.contains_key(&request.member_id);
+                if let Some(group) = group.filter(known) {
                     group.attends(&request.member_id, exchange, now_ns);
                 }
             }
@@ -659,8 +687,65 @@ impl Checker {
             return;
         };
         let assigned = assigned_to(assignment);
+        self.assign(
+            exchange,
+            &request.group_id,
+            (member, instance),
+            &assigned,
+            now_ns,
+        );
+        let Some(group) = self.groups.groups.get_mut(&request.group_id) else {
+            return;
+        };
+        for (id, holder) in &mut group.holders {
+            if holder.member == *member && !assigned.contains(id) && holder.revoked_ns.is_none() {
+                holder.revoked_ns = asked_ns;
+            }
+        }
+        let until_ns = group.in_until_ns(member);
+        group.attendance.attends(member, number, now_ns, until_ns);
+    }
+
+    /// What a member says that it has, if it joins a group in which that is followed.
+    pub(super) fn owned_in(&self, ask: &Ask) -> BTreeSet<PartitionId> {
+        let first = match ask {
+            Ask::JoinGroup(request) => request.protocols.first(),
+            _ => None,
+        };
+        first.map_or_else(BTreeSet::new, |first| {
+            self.ids_of(&owned_by(&first.metadata))
+        })
+    }
+
+    /// The partitions of topics that never had another id.
+    fn ids_of(&self, keys: &BTreeSet<Key>) -> BTreeSet<PartitionId> {
+        let id = |(name, index): &Key| {
+            let mut ids = self.topics.iter().filter(|(_, topic)| topic.name == *name);
+            let (id, _) = ids.next()?;
+            ids.next().is_none().then_some(PartitionId {
+                topic: *id,
+                partition: *index,
+            })
+        };
+        keys.iter().filter_map(id).collect()
+    }
+
+    /// A member is told what it has: nobody else may have it.
+    fn assign(
+        &mut self,
+        exchange: &Exchange,
+        group: &Str,
+        (member, instance): (&Str, Option<&Str>),
+        assigned: &BTreeSet<PartitionId>,
+        now_ns: u64,
+    ) {
+        let name = group;
+        let Some(group) = self.groups.groups.get_mut(name) else {
+            return;
+        };
+        let number = exchange.group.number;
         let mut wrong = Vec::new();
-        for id in &assigned {
+        for id in assigned {
             let other = group.holder(*id, now_ns);
             let other = other.filter(|it| {
                 it.member != *member && (instance.is_none() || it.instance.as_ref() != instance)
@@ -669,8 +754,8 @@ impl Checker {
                 wrong.push((
                     *id,
                     format!(
-                        "invariant 16: {} gives it to {member}, and {} has not given it up",
-                        request.group_id, other.member
+                        "invariant 16: {name} gives it to {member}, and {} has not given it up",
+                        other.member
                     ),
                 ));
             }
@@ -682,13 +767,6 @@ impl Checker {
             };
             group.holders.insert(*id, holder);
         }
-        for (id, holder) in &mut group.holders {
-            if holder.member == *member && !assigned.contains(id) && holder.revoked_ns.is_none() {
-                holder.revoked_ns = asked_ns;
-            }
-        }
-        let until_ns = group.in_until_ns(member);
-        group.attendance.attends(member, number, now_ns, until_ns);
         for (id, what) in wrong {
             self.fail(About::Partition(id), what);
         }
@@ -709,6 +787,7 @@ impl Checker {
         let seen = &exchange.group;
         let codes = response.topics.iter().flat_map(|topic| &topic.partitions);
         let mut wrong = Vec::new();
+        let mut attends = false;
         for (at, ((place, offset), part)) in parts.iter().zip(codes).enumerate() {
             let accepted = part.error_code == 0;
             scene.coverage.add(match accepted {
@@ -728,8 +807,13 @@ impl Checker {
                     request.group_id
                 )));
             };
-            if group.kind != Kind::Consumer && epoch < seen.generation {
+            // Where members speak both protocols each has an epoch of its own.
+            let classic = group.kind != Kind::Consumer && !group.migrates;
+            if classic && epoch < seen.generation {
                 fail(format!("and is in generation {}", seen.generation));
+            }
+            if classic {
+                attends = true;
             }
             if seen.gone {
                 fail("which is gone".to_owned());
@@ -737,6 +821,9 @@ impl Checker {
             if let Some(Some(other)) = seen.holders.get(at) {
                 fail(format!("and {other} has the partition"));
             }
+        }
+        if attends {
+            group.attends(member, exchange, scene.now.monotonic.0);
         }
         for (id, what) in wrong {
             self.fail(About::Partition(id), what);

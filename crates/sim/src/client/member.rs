@@ -20,7 +20,7 @@ use classic::Classic;
 use kip848::Kip848;
 use work::Work;
 
-pub(crate) use assignor::{assigned as shares_of, subscribed as topics_of};
+pub(crate) use assignor::{assigned as shares_of, owned as owned_by, subscribed as topics_of};
 pub(crate) use kip848::assigned as assigned_to;
 pub(crate) use work::told;
 
@@ -49,6 +49,8 @@ pub struct MemberPlan {
     pub group: Str,
     /// How the group shares.
     pub kind: Kind,
+    /// Each life of a member may share in this other way: the group changes its protocol while it works, and back.
+    pub migrates_to: Option<Kind>,
     /// Its `group.instance.id`.
     pub instance: Option<Str>,
     /// The topics that it may subscribe to.
@@ -155,7 +157,7 @@ impl Member {
             life: Life::Away(0),
             found: false,
             busy: false,
-            protocol: protocol(&plan, String::new()),
+            protocol: protocol(plan.kind, String::new()),
             work: Work::new(plan.group.clone(), plan.kind, plan.instance.clone()),
             late: None,
             incarnation: 0,
@@ -168,8 +170,18 @@ impl Member {
     fn come(&mut self, hands: &mut Hands<'_>) {
         self.incarnation += 1;
         let name = format!("member-{}-{}", hands.client, self.incarnation);
-        self.protocol = protocol(&self.plan, name);
+        let mut kind = self.plan.kind;
+        if let Some(other) = self.plan.migrates_to {
+            if hands.rng.one_in(2) {
+                kind = other;
+            }
+            // What the other protocol's member would have committed has no place in this one's requests.
+            self.late = None;
+            hands.tell(|| format!("shares by {kind:?}"));
+        }
+        self.protocol = protocol(kind, name);
         self.work.drop_all(hands);
+        self.work.kind = kind;
         self.choose_topics(hands);
         self.life = Life::In;
         self.found = false;
@@ -195,7 +207,7 @@ impl Member {
     /// Lets something happen to the member, now and then. Returns whether it goes on.
     fn suffer(&mut self, hands: &mut Hands<'_>) -> bool {
         let spared = self.plan.mishaps == 0 || !hands.rng.one_in(self.plan.mishaps);
-        if spared || hands.phase == Phase::WindingDown {
+        if spared || hands.phase == Phase::WindingDown || self.life == Life::Leaving {
             return true;
         }
         match hands.rng.below(6) {
@@ -321,8 +333,8 @@ impl Member {
     }
 }
 
-fn protocol(plan: &MemberPlan, name: String) -> Box<dyn Protocol> {
-    match plan.kind {
+fn protocol(kind: Kind, name: String) -> Box<dyn Protocol> {
+    match kind {
         Kind::Eager => Box::new(Classic::new(false)),
         Kind::Cooperative => Box::new(Classic::new(true)),
         Kind::Consumer => Box::new(Kip848::new(name)),

@@ -15,6 +15,10 @@ use crate::client::member::{Kind, MemberPlan};
 const STREAM: u64 = 0x6772_6f75_7073_2031;
 /// Apart from those, so that they stay what they were.
 const KEEPING_STREAM: u64 = 0x6772_6f75_7073_2032;
+/// Apart from these, too.
+const MIGRATION_STREAM: u64 = 0x6772_6f75_7073_2033;
+/// One group in so many changes its protocol while it works.
+const GROUPS_PER_MIGRATION: u64 = 3;
 /// One seed in so many has groups.
 const SEEDS_PER_GROUPS: u64 = 4;
 /// With groups a run has so many times its steps: what members say among themselves takes some.
@@ -56,11 +60,13 @@ pub(super) fn add(seed: u64, plan: &mut Plan) {
     configure(rng, &mut plan.options);
     plan.options.offsets_partitions = 1 + rng.below(3) as i32;
     let mut members = Vec::new();
+    let migrations = &mut Rng::new(seed ^ MIGRATION_STREAM);
     for group in 0..1 + rng.below(2) {
         let kind = pick(rng, &[Kind::Eager, Kind::Cooperative, Kind::Consumer]);
         let common = MemberPlan {
             group: format!("group-{group}").into(),
             kind,
+            migrates_to: None,
             instance: None,
             topics: plan.topics.iter().map(|topic| topic.name.clone()).collect(),
             session_ms: pick(rng, &[60, 150]),
@@ -76,15 +82,29 @@ pub(super) fn add(seed: u64, plan: &mut Plan) {
             Kind::Consumer => plan.options.groups.consumer_session_timeout_ms,
             _ => common.session_ms,
         };
+        let other = match kind {
+            Kind::Consumer => pick(migrations, &[Kind::Eager, Kind::Cooperative]),
+            _ => Kind::Consumer,
+        };
+        let migrates_to = migrations.one_in(GROUPS_PER_MIGRATION).then_some(other);
         for member in 0..1 + rng.below(3) {
             // A static member that starts again has its share back without a rebalance. In the cooperative protocol nobody then asks for the
             // round that hands out what it was to give up: Kafka's clients leave that to the next rebalance, which may never come.
             let is_static = rng.one_in(3) && kind != Kind::Cooperative;
+            // A static member that comes back with another protocol makes no rebalance: then no member of the classic protocol knows that
+            // it is to look for new partitions.
+            let is_static = is_static && migrates_to.is_none();
+            let session_ms = match migrates_to {
+                Some(_) => plan.options.groups.consumer_session_timeout_ms,
+                None => common.session_ms,
+            };
             members.push(MemberPlan {
+                migrates_to,
+                session_ms,
                 instance: is_static.then(|| format!("instance-{group}-{member}").into()),
                 pause_us: pick(rng, &[200, 1_000, 4_000]),
                 commit_ms: pick(rng, &[0, 0, 20]),
-                silence_ms: silence_ms as u64,
+                silence_ms: migrates_to.map_or(silence_ms, |_| session_ms) as u64,
                 mishaps: pick(rng, &[0, 20, 100]),
                 ..common.clone()
             });

@@ -37,6 +37,15 @@ pub(crate) fn subscribed(metadata: &Bytes) -> BTreeSet<Str> {
     )
 }
 
+/// What a member told that it has.
+pub(crate) fn owned(metadata: &Bytes) -> Shares {
+    let told = decode_lenient::<ConsumerProtocolSubscription>(metadata.clone());
+    told.map_or_else(
+        |_| Shares::new(),
+        |(told, _)| shares(&told.owned_partitions),
+    )
+}
+
 /// What the leader assigned to a member.
 pub(crate) fn assigned(bytes: &Bytes) -> Shares {
     let Ok((message, _)) = decode_lenient::<ConsumerProtocolAssignment>(bytes.clone()) else {

@@ -43,7 +43,8 @@ struct Owned {
 #[derive(Debug)]
 pub(super) struct Work {
     group: Str,
-    kind: Kind,
+    /// How the member shares in this life.
+    pub kind: Kind,
     instance: Option<Str>,
     /// What it subscribes to.
     pub topics: BTreeSet<Str>,
