@@ -9,6 +9,7 @@
 
 mod answers;
 mod attendance;
+mod codes;
 mod compacted;
 mod groups;
 mod operations;
