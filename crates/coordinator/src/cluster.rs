@@ -33,8 +33,6 @@ pub struct Subscription {
     pub topics: Vec<String>,
     /// What the member owned when it wrote this, by topic.
     pub owned: NamedPartitions,
-    /// The generation in which it owned that; −1 if it does not say.
-    pub generation: i32,
     /// Where the member stands.
     pub rack: Option<String>,
 }

@@ -14,7 +14,6 @@ pub(super) fn subscription(bytes: &Bytes) -> Option<(Subscription, i16)> {
     let subscription = Subscription {
         topics: message.topics.iter().map(Str::to_string).collect(),
         owned: by_topic(&message.owned_partitions),
-        generation: message.generation_id,
         rack: message.rack_id.map(String::from),
     };
     Some((subscription, version))
