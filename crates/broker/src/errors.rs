@@ -83,6 +83,7 @@ pub(crate) fn of_group(error: &GroupError) -> ErrorCode {
         GroupError::MemberIdRequired => ErrorCode::MemberIdRequired,
         GroupError::FencedInstanceId => ErrorCode::FencedInstanceId,
         GroupError::GroupMaxSizeReached(_) => ErrorCode::GroupMaxSizeReached,
+        GroupError::CoordinatorNotAvailable(_) => ErrorCode::CoordinatorNotAvailable,
         GroupError::NonEmptyGroup => ErrorCode::NonEmptyGroup,
         GroupError::GroupIdNotFound(_) => ErrorCode::GroupIdNotFound,
         GroupError::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,

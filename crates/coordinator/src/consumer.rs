@@ -56,6 +56,11 @@ pub(crate) struct ConsumerTimer {
 }
 
 impl ConsumerTimer {
+    /// The group that it is about.
+    pub(crate) fn group(&self) -> &str {
+        &self.group
+    }
+
     fn timer(group: &str, member: &str, overdue: Overdue) -> Timer {
         Timer::Consumer(ConsumerTimer {
             group: group.to_owned(),

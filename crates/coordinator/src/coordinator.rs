@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use tracing::warn;
 use wiber_model::{Monotonic, Now, Rng};
 
 use crate::cluster::{Cluster, ConsumerProtocol};
 use crate::config::GroupConfig;
+use crate::error::GroupError;
 use crate::groups::Groups;
+use crate::held::HELD_BYTES_MAX;
 use crate::record::Record;
 use crate::request::Request;
 use crate::response::Response;
@@ -33,6 +36,10 @@ pub struct Coordinator {
     rng: Rng,
     timers: Timers,
     groups: Groups,
+    /// What the groups hold in memory, in bytes: counted once all records were replayed.
+    held_bytes: Option<usize>,
+    /// Whether somebody was refused since there was room last.
+    is_full: bool,
 }
 
 impl Coordinator {
@@ -44,6 +51,8 @@ impl Coordinator {
             rng,
             timers: Timers::default(),
             groups: Groups::new(protocol),
+            held_bytes: None,
+            is_full: false,
         }
     }
 
@@ -63,10 +72,64 @@ impl Coordinator {
         groups.loaded(&mut step);
         let interval_ms = step.config.offsets_retention_check_interval_ms.max(1);
         step.set_timer(Timer::Expiry, interval_ms);
+        self.held_bytes = Some(self.groups.held_bytes());
     }
 
     /// Takes a request. The reply is in `out` at once or comes with a later call.
     pub fn handle(
+        &mut self,
+        now: Now,
+        cluster: &dyn Cluster,
+        reply_to: ReplyTo,
+        request: Request,
+        out: &mut Output,
+    ) {
+        let Some(request) = self.admit(reply_to, request, out) else {
+            return;
+        };
+        let group = request.changes().cloned();
+        self.counted(group.as_deref(), |coordinator| {
+            coordinator.ask(now, cluster, reply_to, request, out);
+        });
+    }
+
+    /// Refuses a request, and says so, if the groups would hold more with it than they may. Otherwise it comes back.
+    fn admit(&mut self, to: ReplyTo, request: Request, out: &mut Output) -> Option<Request> {
+        let more = self.groups.grows_by(&request);
+        if more == 0 {
+            return Some(request);
+        }
+        let is_full = self.held_bytes.unwrap_or(0) + more > HELD_BYTES_MAX;
+        let was_full = std::mem::replace(&mut self.is_full, is_full);
+        if !is_full {
+            return Some(request);
+        }
+        if !was_full {
+            warn!(
+                bytes = self.held_bytes,
+                "the groups of a partition hold as much as they may, {HELD_BYTES_MAX} bytes: no members and groups are taken until others go"
+            );
+        }
+        let error = GroupError::CoordinatorNotAvailable(
+            "the groups of this coordinator hold as much as they may".to_owned(),
+        );
+        out.replies
+            .extend(request.refused(error).map(|response| (to, response)));
+        None
+    }
+
+    /// Does something to a group, and counts what it holds then.
+    fn counted(&mut self, group: Option<&str>, change: impl FnOnce(&mut Coordinator)) {
+        let held = |groups: &Groups| group.map_or(0, |group| groups.held_by(group));
+        let before = held(&self.groups);
+        change(self);
+        let after = held(&self.groups);
+        if let Some(bytes) = &mut self.held_bytes {
+            *bytes = *bytes - before + after;
+        }
+    }
+
+    fn ask(
         &mut self,
         now: Now,
         cluster: &dyn Cluster,
@@ -113,19 +176,31 @@ impl Coordinator {
 
     /// Does what is due: sessions, rebalances and offsets that expire, expressions that are to be resolved.
     pub fn tick(&mut self, now: Now, cluster: &dyn Cluster, out: &mut Output) {
-        let (groups, mut step) = self.step(now, cluster, out);
-        while let Some(timer) = step.timers.pop(now.monotonic) {
-            match timer {
-                Timer::ClassicSession { group, member } => {
-                    groups.classic_session_timed_out(&mut step, &group, &member);
+        while let Some(timer) = self.timers.pop(now.monotonic) {
+            match timer.group().map(str::to_owned) {
+                Some(group) => self.counted(Some(&group), |coordinator| {
+                    coordinator.time_out(now, cluster, timer, out);
+                }),
+                None => {
+                    self.time_out(now, cluster, timer, out);
+                    self.held_bytes = Some(self.groups.held_bytes());
                 }
-                Timer::ClassicJoin { group } => groups.classic_join_timed_out(&mut step, &group),
-                Timer::ClassicSync { group } => groups.classic_sync_timed_out(&mut step, &group),
-                Timer::Consumer(timer) => groups.consumer_timer(&mut step, timer),
-                Timer::ConsumerRegexes => groups.resolve_regexes(&mut step),
-                Timer::Expiry => groups.expire(&mut step),
-                Timer::Sweep => groups.sweep(&mut step),
             }
+        }
+    }
+
+    fn time_out(&mut self, now: Now, cluster: &dyn Cluster, timer: Timer, out: &mut Output) {
+        let (groups, mut step) = self.step(now, cluster, out);
+        match timer {
+            Timer::ClassicSession { group, member } => {
+                groups.classic_session_timed_out(&mut step, &group, &member);
+            }
+            Timer::ClassicJoin { group } => groups.classic_join_timed_out(&mut step, &group),
+            Timer::ClassicSync { group } => groups.classic_sync_timed_out(&mut step, &group),
+            Timer::Consumer(timer) => groups.consumer_timer(&mut step, timer),
+            Timer::ConsumerRegexes => groups.resolve_regexes(&mut step),
+            Timer::Expiry => groups.expire(&mut step),
+            Timer::Sweep => groups.sweep(&mut step),
         }
     }
 
@@ -178,6 +253,12 @@ impl Coordinator {
             self.groups.sweep.is_under_way(),
             self.timers.due(&Timer::Sweep).is_some(),
             "offsets of topics that are gone go, or there are none"
+        );
+        let held = self.groups.held_bytes();
+        assert_eq!(
+            self.held_bytes.unwrap_or(held),
+            held,
+            "what is held is counted"
         );
     }
 

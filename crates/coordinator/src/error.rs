@@ -29,6 +29,8 @@ pub enum GroupError {
     FencedInstanceId,
     #[error("{0}")]
     GroupMaxSizeReached(String),
+    #[error("{0}")]
+    CoordinatorNotAvailable(String),
     #[error("the group has members")]
     NonEmptyGroup,
     #[error("{0}")]

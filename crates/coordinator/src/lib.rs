@@ -20,6 +20,7 @@ mod consumer;
 mod coordinator;
 mod error;
 mod groups;
+mod held;
 mod list;
 mod offsets;
 mod record;

@@ -30,6 +30,19 @@ pub(crate) enum Timer {
     Sweep,
 }
 
+impl Timer {
+    /// The group that it is about.
+    pub(crate) fn group(&self) -> Option<&str> {
+        match self {
+            Timer::ClassicSession { group, .. }
+            | Timer::ClassicJoin { group }
+            | Timer::ClassicSync { group } => Some(group),
+            Timer::Consumer(timer) => Some(timer.group()),
+            Timer::ConsumerRegexes | Timer::Expiry | Timer::Sweep => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Deadlines {
     /// When the timer is due.

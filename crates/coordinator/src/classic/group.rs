@@ -8,12 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use wiber_model::TimestampMs;
 
 use super::member::{Member, each_once};
 use crate::cluster::ConsumerProtocol;
 use crate::coordinator::ReplyTo;
 use crate::error::GroupError;
+use crate::held::{MEMBER_BYTES, NAMES_HELD};
 use crate::record::{ClassicGroupRecord, ClassicMemberRecord, RECORD_BYTES_MAX, Record};
 use crate::request::{Caller, JoinRequest, told_bytes};
 use crate::response::{ClassicDescription, Joined, JoinedMember, Response};
@@ -85,6 +87,8 @@ pub(crate) struct ClassicGroup {
     support: BTreeMap<String, usize>,
     /// How much the members have told of themselves, in bytes.
     told_bytes: usize,
+    /// What the members and the ids that were given out hold in memory, in bytes.
+    held_bytes: usize,
     /// What the members are subscribed to, if that can be known.
     pub(super) subscribed: Option<BTreeSet<String>>,
     /// The group was empty when it began to prepare this rebalance.
@@ -109,6 +113,7 @@ impl ClassicGroup {
             joining: 0,
             support: BTreeMap::new(),
             told_bytes: 0,
+            held_bytes: 0,
             subscribed: None,
             initial_delay: None,
         }
@@ -308,6 +313,48 @@ impl ClassicGroup {
         self.told_bytes - before + told_bytes(&request.protocols) <= TOLD_BYTES_MAX
     }
 
+    /// What a member told, in bytes, if there is one of this id or, where it comes without an id, under this `group.instance.id`. One that
+    /// has its id and has yet to join told nothing.
+    pub(crate) fn told_by(&self, id: &str, instance: Option<&str>) -> Option<usize> {
+        let known = match instance.filter(|_| id.is_empty()) {
+            Some(instance) => self.static_members.get(instance)?,
+            None => id,
+        };
+        let member = self.members.get(known);
+        member.map(|member| told_bytes(&member.protocols))
+    }
+
+    /// What the group's members hold in memory, about, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// How much is assigned, in bytes.
+    pub(crate) fn assigned_bytes(&self) -> usize {
+        let members = self.members.values();
+        members.map(|member| member.assignment.len()).sum()
+    }
+
+    /// Assigns to members what `assigned` has for them, and nothing to the others.
+    pub(super) fn set_assignments(&mut self, assigned: Vec<(String, Bytes)>) {
+        self.held_bytes -= self.assigned_bytes();
+        for member in self.members.values_mut() {
+            member.assignment = Bytes::new();
+        }
+        for (id, assignment) in assigned {
+            if let Some(member) = self.members.get_mut(&id) {
+                member.assignment = assignment;
+            }
+        }
+        self.held_bytes += self.assigned_bytes();
+    }
+
+    /// Gives an id out, with which its owner is to join.
+    pub(super) fn await_join(&mut self, id: String) {
+        self.held_bytes += pending_bytes(&id);
+        self.pending_joins.insert(id);
+    }
+
     fn support_of(&self, protocol: &str) -> usize {
         self.support.get(protocol).copied().unwrap_or(0)
     }
@@ -361,6 +408,7 @@ impl ClassicGroup {
             *self.support.entry(name.clone()).or_default() += 1;
         }
         self.told_bytes += told_bytes(&member.protocols);
+        self.held_bytes += member.held_bytes();
         self.joining += usize::from(member.join.is_some());
         self.leader.get_or_insert_with(|| member.id.clone());
         self.members.insert(member.id.clone(), member);
@@ -368,7 +416,9 @@ impl ClassicGroup {
 
     /// Takes a member out, or an id that was given out. The first of the others leads in a leader's place.
     pub(super) fn take(&mut self, id: &str) -> Option<Member> {
-        self.pending_joins.remove(id);
+        if self.pending_joins.remove(id) {
+            self.held_bytes -= pending_bytes(id);
+        }
         self.pending_syncs.remove(id);
         let member = self.members.remove(id)?;
         self.forget(&member);
@@ -385,6 +435,7 @@ impl ClassicGroup {
     fn forget(&mut self, member: &Member) {
         self.joining -= usize::from(member.join.is_some());
         self.told_bytes -= told_bytes(&member.protocols);
+        self.held_bytes -= member.held_bytes();
         for (name, _) in &member.protocols {
             if let Some(count) = self.support.get_mut(name) {
                 *count -= 1;
@@ -580,6 +631,12 @@ impl ClassicGroup {
             self.support, support,
             "group {id} counts who supports a protocol"
         );
+        let pending = self.pending_joins.iter().map(|id| pending_bytes(id));
+        assert_eq!(
+            self.held_bytes,
+            members.values().map(Member::held_bytes).sum::<usize>() + pending.sum::<usize>(),
+            "group {id} counts what it holds"
+        );
         let told = members.values().map(|member| told_bytes(&member.protocols));
         assert_eq!(
             self.told_bytes,
@@ -664,6 +721,11 @@ impl ClassicGroup {
             self.state
         );
     }
+}
+
+/// What an id that was given out holds in memory, about.
+fn pending_bytes(id: &str) -> usize {
+    MEMBER_BYTES + NAMES_HELD * id.len()
 }
 
 /// A refused JoinGroup.

@@ -97,7 +97,7 @@ impl ClassicGroup {
         debug!(group = self.id, member = id, "is to join with this id");
         let timeout_ms = i64::from(request.session_timeout_ms);
         step.set_timer(self.session_timer(&id), timeout_ms);
-        self.pending_joins.insert(id.clone());
+        self.await_join(id.clone());
         step.reply(to, refused(id, GroupError::MemberIdRequired));
     }
 

@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use crate::coordinator::ReplyTo;
 use crate::error::GroupError;
-use crate::request::Caller;
+use crate::held::{MEMBER_BYTES, NAMES_HELD};
+use crate::request::{Caller, told_bytes};
 use crate::response::{DescribedClassicMember, Response};
 use crate::step::Step;
 
@@ -74,6 +75,12 @@ impl Member {
         let instance = self.instance_id.as_ref().map_or(0, String::len);
         let caller = self.caller.client_id.len() + self.caller.host.len();
         self.id.len() + instance + caller + NUMBERS_BYTES
+    }
+
+    /// What it holds in memory, about.
+    pub(super) fn held_bytes(&self) -> usize {
+        let told = told_bytes(&self.protocols) + self.assignment.len();
+        MEMBER_BYTES + NAMES_HELD * self.names_bytes() + told
     }
 
     /// Ends its wait for SyncGroup with an error, if it waits.

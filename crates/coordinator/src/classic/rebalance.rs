@@ -180,12 +180,12 @@ impl ClassicGroup {
 
     /// Takes the assignments back; those who wait for theirs learn why.
     pub(super) fn reset_assignment(&mut self, step: &mut Step<'_>, error: &GroupError) {
+        self.set_assignments(Vec::new());
         let ids: Vec<String> = self.members.keys().cloned().collect();
         for id in ids {
             let Some(member) = self.members.get_mut(&id) else {
                 continue;
             };
-            member.assignment = bytes::Bytes::new();
             if member.sync.is_some() {
                 member.fail_sync(step, error.clone());
                 self.extend_session(step, &id);

@@ -79,14 +79,7 @@ impl ClassicGroup {
         reader: &ConsumerProtocol,
         assignments: Vec<(String, Bytes)>,
     ) {
-        for member in self.members.values_mut() {
-            member.assignment = Bytes::new();
-        }
-        for (id, assignment) in assignments {
-            if let Some(member) = self.members.get_mut(&id) {
-                member.assignment = assignment;
-            }
-        }
+        self.set_assignments(assignments);
         if !self.fits_a_record() {
             self.reset_assignment(step, &GroupError::RecordTooLarge);
             self.prepare_rebalance(step, reader, "the assignments are too large to be stored");

@@ -13,9 +13,11 @@ use super::member::{LEAVE_EPOCH, Member};
 use super::reconcile;
 use crate::config::GroupConfig;
 use crate::error::GroupError;
+use crate::held::{name_bytes, target_bytes};
 use crate::record::{
     ConsumerMemberRecord, CurrentAssignmentRecord, Record, RegexRecord, TopicPartitions,
 };
+use crate::request::told_bytes;
 use crate::response::{ConsumerDescription, DescribedConsumerMember};
 
 /// The epoch of a group, and of its target assignment, before the first member comes.
@@ -43,6 +45,8 @@ pub(crate) struct ConsumerGroup {
     /// Soft: whether the regular expressions are about to be resolved.
     pub(crate) resolving: bool,
     counts: Counts,
+    /// What members, without the topics that they share, targets and regular expressions hold in memory, in bytes.
+    held_bytes: usize,
     /// Who holds each partition: has it, or is to give it up.
     holders: BTreeMap<TopicId, BTreeMap<i32, Arc<str>>>,
 }
@@ -50,6 +54,8 @@ pub(crate) struct ConsumerGroup {
 /// What follows from the members, counted as they come and go.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
+    /// What the distinct sets hold in memory, in bytes.
+    subscribed_bytes: usize,
     /// Distinct sets of topics, so that members can share them, with how many members have each.
     subscriptions: BTreeMap<Arc<BTreeSet<String>>, usize>,
     /// Topics, with how many members and resolved regular expressions name each.
@@ -80,6 +86,7 @@ impl Default for ConsumerGroup {
             refresh_due: true,
             resolving: false,
             counts: Counts::default(),
+            held_bytes: 0,
             holders: BTreeMap::new(),
         }
     }
@@ -365,6 +372,22 @@ impl ConsumerGroup {
             == self.counts.classic
     }
 
+    /// What the group's members hold in memory, about, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes + self.counts.subscribed_bytes
+    }
+
+    /// What a member that speaks the classic protocol told, in bytes, if there is one of this id or, where it comes without an id, under this
+    /// `group.instance.id`.
+    pub(crate) fn told_by(&self, id: &str, instance: Option<&str>) -> Option<usize> {
+        let member = match instance.filter(|_| id.is_empty()) {
+            Some(instance) => self.static_member(instance)?.1,
+            None => self.members.get(id)?,
+        };
+        let classic = member.classic.as_ref()?;
+        Some(told_bytes(&classic.protocols))
+    }
+
     fn holder(&self, topic: TopicId, partition: i32) -> Option<&Arc<str>> {
         self.holders.get(&topic)?.get(&partition)
     }
@@ -415,7 +438,7 @@ impl ConsumerGroup {
         let topics = self.counts.shared(topics);
         member.update(told, topics);
         self.counts.add(&id, &member);
-        self.members.insert(id, member);
+        self.put_member(id, member);
     }
 
     /// Where a member stands. Without it the member has left, and its other records go next.
@@ -433,24 +456,24 @@ impl ConsumerGroup {
             let holders = self.holders.entry(topic).or_default();
             holders.insert(partition, Arc::clone(&id));
         }
-        self.members.insert(id, member);
+        self.put_member(id, member);
     }
 
     /// What a member is to have.
     fn replay_target(&mut self, id: &str, target: Option<TopicPartitions>) {
-        match target {
+        let before = match target {
             Some(mut target) => {
                 for partitions in target.values_mut() {
                     partitions.sort_unstable();
                     partitions.dedup();
                 }
                 let id = self.shared_id(id);
-                self.targets.insert(id, target);
+                self.held_bytes += target_bytes(&target);
+                self.targets.insert(id, target)
             }
-            None => {
-                self.targets.remove(id);
-            }
-        }
+            None => self.targets.remove(id),
+        };
+        self.held_bytes -= before.as_ref().map_or(0, target_bytes);
     }
 
     /// What a regular expression came to.
@@ -462,10 +485,12 @@ impl ConsumerGroup {
                 for topic in &resolved.topics {
                     count(&mut self.counts.topics, topic);
                 }
+                self.held_bytes += resolved_bytes(&resolved);
                 self.regexes.insert(regex, resolved)
             }
             None => self.regexes.remove(&regex),
         };
+        self.held_bytes -= before.as_ref().map_or(0, resolved_bytes);
         for topic in before.into_iter().flat_map(|before| before.topics) {
             uncount(&mut self.counts.topics, &topic);
         }
@@ -473,12 +498,19 @@ impl ConsumerGroup {
 
     /// Takes a member out, to be put back changed; or a new one, if it is to be made.
     fn take_member(&mut self, id: &str, make: bool) -> Option<(Arc<str>, Member)> {
-        if let Some(entry) = self.members.remove_entry(id) {
-            return Some(entry);
+        if let Some((id, member)) = self.members.remove_entry(id) {
+            self.held_bytes -= member.held_bytes(&id);
+            return Some((id, member));
         }
         let (id, member) = make.then(|| (self.shared_id(id), Member::default()))?;
         self.counts.add(&id, &member);
         Some((id, member))
+    }
+
+    /// Puts a member in, or back.
+    fn put_member(&mut self, id: Arc<str>, member: Member) {
+        self.held_bytes += member.held_bytes(&id);
+        self.members.insert(id, member);
     }
 
     /// What a member holds is free. What has another holder by now is that one's: the later record counts.
@@ -527,6 +559,17 @@ impl ConsumerGroup {
         for topic in self.regexes.values().flat_map(|resolved| &resolved.topics) {
             count(&mut counts.topics, topic);
         }
+        let members = self
+            .members
+            .iter()
+            .map(|(id, member)| member.held_bytes(id));
+        let targets = self.targets.values().map(target_bytes);
+        let regexes = self.regexes.values().map(resolved_bytes);
+        assert_eq!(
+            self.held_bytes,
+            members.chain(targets).chain(regexes).sum::<usize>(),
+            "{group}: what is held is counted"
+        );
         assert_eq!(holders, self.holders, "{group}: holders are those who hold");
         assert_eq!(
             counts, self.counts,
@@ -589,10 +632,12 @@ impl Counts {
             count(classic_protocols, name);
         }
         self.classic += usize::from(member.is_classic());
-        *self
-            .subscriptions
-            .entry(Arc::clone(&member.topics))
-            .or_default() += 1;
+        let members = self.subscriptions.entry(Arc::clone(&member.topics));
+        let members = members.or_default();
+        if *members == 0 {
+            self.subscribed_bytes += subscription_bytes(&member.topics);
+        }
+        *members += 1;
         if let Some(instance) = &member.instance_id {
             self.instances.insert(instance.clone(), Arc::clone(id));
         }
@@ -625,6 +670,7 @@ impl Counts {
             *members -= 1;
             if *members == 0 {
                 self.subscriptions.remove(&member.topics);
+                self.subscribed_bytes -= subscription_bytes(&member.topics);
             }
         }
         if let Some(instance) = &member.instance_id
@@ -633,6 +679,14 @@ impl Counts {
             self.instances.remove(instance);
         }
     }
+}
+
+fn subscription_bytes(topics: &BTreeSet<String>) -> usize {
+    topics.iter().map(|name| name_bytes(name)).sum()
+}
+
+fn resolved_bytes(resolved: &RegexRecord) -> usize {
+    resolved.topics.iter().map(|name| name_bytes(name)).sum()
 }
 
 fn count(counts: &mut BTreeMap<String, usize>, name: &str) {

@@ -1,13 +1,15 @@
 //! A member of a group of the consumer protocol.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wiber_model::TopicId;
 
+use crate::held::{MEMBER_BYTES, NAMES_HELD, partitions_bytes};
 use crate::record::{
     AssignedPartitions, ClassicProtocols, ConsumerMemberRecord, CurrentAssignmentRecord,
 };
+use crate::request::told_bytes;
 
 /// The epoch of a member that joins.
 pub(crate) const JOIN_EPOCH: i32 = 0;
@@ -17,6 +19,9 @@ pub(crate) const LEAVE_EPOCH: i32 = -1;
 
 /// The epoch of a static member that leaves for a while.
 pub(crate) const LEAVE_FOR_A_WHILE_EPOCH: i32 = -2;
+
+/// What a partition of a member takes: in what it has, and among the holders of all partitions.
+const HELD_PARTITION_BYTES: usize = 32;
 
 /// What a member told, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +92,19 @@ impl Member {
     /// Whether the member speaks the classic protocol.
     pub(crate) fn is_classic(&self) -> bool {
         self.classic.is_some()
+    }
+
+    /// What it holds in memory, about, without the topics that it subscribes to: these are shared.
+    pub(super) fn held_bytes(&self, id: &str) -> usize {
+        let instance = self.instance_id.as_ref().map_or(0, String::len);
+        let rack = self.rack_id.as_ref().map_or(0, String::len);
+        let names = id.len() + instance + self.client_id.len() + self.client_host.len() + rack;
+        let classic = self.classic.as_ref();
+        let told = classic.map_or(0, |classic| told_bytes(&classic.protocols));
+        let current = &self.current;
+        let partitions = current.assigned.values().chain(current.revoking.values());
+        let partitions = partitions_bytes(partitions.map(BTreeMap::len), HELD_PARTITION_BYTES);
+        MEMBER_BYTES + NAMES_HELD * names + told + self.regex.len() + partitions
     }
 
     /// The epoch in which a partition was assigned to the member, if it has it or is to give it up.

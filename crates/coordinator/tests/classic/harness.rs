@@ -382,7 +382,8 @@ impl Default for World {
     }
 }
 
-fn coordinator(config: &GroupConfig, seed: u64) -> Coordinator {
+/// A coordinator of nothing yet.
+pub fn coordinator(config: &GroupConfig, seed: u64) -> Coordinator {
     let protocol = ConsumerProtocol {
         subscription: read_subscription,
         assignment: no_assignment,

@@ -5,6 +5,7 @@
 mod expiry;
 mod groups;
 mod harness;
+mod held;
 mod hostile;
 mod join;
 mod offsets;
