@@ -143,6 +143,14 @@ def test_twice_in_one_request(client: Client, topic: str, version: int) -> None:
 
 
 @pytest.mark.parametrize("version", versions("IncrementalAlterConfigs"))
+def test_a_name_that_fills_a_string(client: Client, topic: str, version: int) -> None:
+    """What is said of it is an answer all the same, though it repeats the name."""
+    client.create(topic)
+    name = "x" * 32_767
+    assert alter(client, edits(TOPIC, topic, (name, SET, "5")), version=version) == [Error.INVALID_CONFIG]
+
+
+@pytest.mark.parametrize("version", versions("IncrementalAlterConfigs"))
 def test_validate_only(client: Client, topic: str, version: int) -> None:
     """What would be refused is said, and nothing changes."""
     client.create(topic)

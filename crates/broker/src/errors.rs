@@ -1,5 +1,7 @@
 //! Maps the domain's errors to Kafka's codes: the only place that does.
 
+use std::fmt::Display;
+
 use wiber_controller::CommandError;
 use wiber_coordinator::GroupError;
 use wiber_protocol::{ErrorCode, Str};
@@ -100,9 +102,9 @@ pub(crate) fn of_group(error: &GroupError) -> ErrorCode {
     }
 }
 
-/// What a coordinator says of a refusal, as far as a string of the protocol holds it: it may repeat what the client sent.
-pub(crate) fn message_of_group(error: &GroupError) -> Str {
-    let mut message = error.to_string();
+/// What is wrong, in words that a client is sent: cut, as they may repeat what the client sent, and a string of the protocol holds only so much.
+pub(crate) fn message(problem: impl Display) -> Str {
+    let mut message = problem.to_string();
     message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
     message.into()
 }

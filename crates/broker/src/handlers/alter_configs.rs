@@ -452,7 +452,7 @@ fn respond(shard: &mut Shard, request: RequestId, work: AlterConfigs, fx: &mut V
     let parts = work.parts.into_iter().map(|part| {
         let (code, message) = part.error.unzip();
         let code = code.unwrap_or(ErrorCode::None).code();
-        (code, message.map(Str::from), part.kind, part.name)
+        (code, message.map(errors::message), part.kind, part.name)
     });
     if work.incremental {
         let of = |(error_code, error_message, resource_type, resource_name)| {

@@ -138,7 +138,7 @@ fn named(shard: &Shard, partitions: TopicPartitions) -> Assignment {
 fn refused(error: &GroupError) -> DescribedGroup {
     DescribedGroup {
         error_code: errors::of_group(error).code(),
-        error_message: Some(errors::message_of_group(error)),
+        error_message: Some(errors::message(error)),
         ..Default::default()
     }
 }

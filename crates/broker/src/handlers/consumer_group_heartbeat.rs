@@ -99,7 +99,7 @@ fn response(heartbeat: ConsumerHeartbeat) -> ConsumerGroupHeartbeatResponse {
 fn refused(error: &GroupError) -> ConsumerGroupHeartbeatResponse {
     ConsumerGroupHeartbeatResponse {
         error_code: errors::of_group(error).code(),
-        error_message: Some(errors::message_of_group(error)),
+        error_message: Some(errors::message(error)),
         ..Default::default()
     }
 }

@@ -106,7 +106,7 @@ fn respond(shard: &mut Shard, request: RequestId, work: CreatePartitions, fx: &m
         CreatePartitionsTopicResult {
             name,
             error_code: code.unwrap_or(ErrorCode::None).code(),
-            error_message: message.map(Str::from),
+            error_message: message.map(errors::message),
         }
     };
     let response = CreatePartitionsResponse {

@@ -190,7 +190,7 @@ fn failure(name: Str, code: ErrorCode, message: String) -> CreatableTopicResult 
     CreatableTopicResult {
         name,
         error_code: code.code(),
-        error_message: Some(message.into()),
+        error_message: Some(errors::message(message)),
         ..Default::default()
     }
 }

@@ -140,7 +140,7 @@ fn respond(shard: &mut Shard, request: RequestId, work: DeleteTopics, fx: &mut V
             name: name.or_else(|| (version < TOPIC_STATES_VERSION).then(Str::default)),
             topic_id,
             error_code: code.unwrap_or(ErrorCode::None).code(),
-            error_message: message.map(Str::from),
+            error_message: message.map(errors::message),
         }
     };
     let response = DeleteTopicsResponse {

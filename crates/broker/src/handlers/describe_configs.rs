@@ -15,6 +15,7 @@ use wiber_protocol::{ErrorCode, Str};
 
 use super::*;
 use crate::broker_config::{self, Alterable, is_sensitive, sources_of_topic};
+use crate::errors;
 use crate::group_config;
 use crate::topic_config::{KEYS, Key};
 
@@ -67,7 +68,7 @@ pub(super) fn begin(
         };
         let (code, message, configs) = match described {
             Ok(configs) => (ErrorCode::None, None, configs),
-            Err((code, message)) => (code, Some(message.into()), Vec::new()),
+            Err((code, message)) => (code, Some(errors::message(message)), Vec::new()),
         };
         response.results.push(DescribeConfigsResult {
             error_code: code.code(),

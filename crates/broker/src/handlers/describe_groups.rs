@@ -122,7 +122,7 @@ fn refused(error: &GroupError) -> DescribedGroup {
     };
     DescribedGroup {
         error_code: errors::of_group(error).code(),
-        error_message: Some(errors::message_of_group(error)),
+        error_message: Some(errors::message(error)),
         group_state: dead,
         ..Default::default()
     }

@@ -165,7 +165,7 @@ fn respond(
             node_id: -1,
             port: -1,
             error_code: error.code(),
-            error_message: Some(reason.as_str().into()),
+            error_message: Some(errors::message(reason)),
             ..Default::default()
         },
     };

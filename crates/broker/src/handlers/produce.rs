@@ -322,17 +322,17 @@ impl Part {
                 log_start,
             })) => {
                 response.error_code = code.code();
-                response.error_message = Some(message.into());
+                response.error_message = Some(errors::message(message));
                 response.log_start_offset = log_start.0;
             }
             Some(Outcome::Refused(code, message, records)) => {
                 response.error_code = code.code();
-                response.error_message = Some(message.into());
+                response.error_message = Some(errors::message(message));
                 response.record_errors = records
                     .into_iter()
                     .map(|(batch_index, message)| BatchIndexAndErrorMessage {
                         batch_index,
-                        batch_index_error_message: Some(message.into()),
+                        batch_index_error_message: Some(errors::message(message)),
                     })
                     .collect();
             }
