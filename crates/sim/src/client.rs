@@ -201,13 +201,16 @@ pub fn list_offsets(places: Vec<(Place, i64)>, epoch: i32) -> Ask {
     )
 }
 
-/// A fetch of these partitions; `named` are those that the request itself names, as in a session it need not name all.
+/// A fetch of these partitions, by no replica; `named` are those that the request itself names, as in a session it need not name all.
 pub fn fetch(
     positions: Vec<(Place, wiber_model::Offset)>,
     named: &[bool],
     partition_bytes: i32,
 ) -> m::FetchRequest {
-    let mut request = m::FetchRequest::default();
+    let mut request = m::FetchRequest {
+        replica_id: -1,
+        ..Default::default()
+    };
     for ((place, offset), _) in positions.iter().zip(named).filter(|(_, named)| **named) {
         request.topics.push(m::fetch::FetchTopic {
             topic: place.name.clone(),

@@ -179,7 +179,6 @@ impl Consumer {
         request.max_wait_ms = self.plan.wait_ms;
         request.min_bytes = self.plan.min_bytes;
         request.max_bytes = self.plan.max_bytes;
-        request.replica_id = -1;
         (request.session_id, request.session_epoch) = if self.plan.session {
             self.session
         } else {

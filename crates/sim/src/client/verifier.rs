@@ -96,7 +96,6 @@ impl Client for Verifier {
                 let positions = vec![(reading.place.clone(), reading.next)];
                 let mut request = fetch(positions.clone(), &[true], partition_bytes);
                 request.max_bytes = 1 << 20;
-                request.replica_id = -1;
                 self.busy = true;
                 hands.send(Ask::Fetch(request, positions), 0);
             }

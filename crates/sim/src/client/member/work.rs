@@ -258,7 +258,6 @@ impl Work {
         request.max_wait_ms = (heartbeat_ms / 2).min(FETCH_WAIT_MS) as i32;
         request.min_bytes = 1;
         request.max_bytes = 1 << 20;
-        request.replica_id = -1;
         request.session_epoch = -1;
         hands.send(Ask::Fetch(request, positions), 0);
         true
