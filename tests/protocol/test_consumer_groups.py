@@ -244,6 +244,21 @@ def test_what_is_no_heartbeat(consumer: Subscribe, topic: str, version: int) -> 
     assert two.beat(version).error_code == Error.NONE
 
 
+@pytest.mark.wiber_only("Kafka's INVALID_REQUEST ends librdkafka's members (docs/adr/0014)")
+@pytest.mark.parametrize("version", versions("ConsumerGroupHeartbeat"))
+def test_a_member_that_lost_its_epoch_joins(consumer: Subscribe, topic: str, version: int) -> None:
+    """librdkafka at times goes on with an ordinary heartbeat where it has to join; it is told to, and does."""
+    one = consumer()
+    one.create(topic, 2)
+    one.join(topic)
+    one.comply()
+    one.beat(version, member_epoch=-1)
+    answer = one.beat(version, member_epoch=0, subscribed_topic_names=[topic])
+    assert (answer.error_code, bool(answer.error_message)) == (Error.FENCED_MEMBER_EPOCH, True)
+    one.join(topic, version=version)
+    assert one.beat(version).error_code == Error.NONE
+
+
 def test_epochs_fence(consumer: Subscribe, topic: str) -> None:
     """A member with another epoch than its own must begin again; one that missed an answer need not."""
     one, two = consumer(), consumer()

@@ -324,6 +324,13 @@ fn check_request(
         return invalid("RackId can't be empty.");
     }
     if epoch == JOIN_EPOCH {
+        let is_ordinary = request.rebalance_timeout_ms == -1 && request.owned.is_none();
+        if is_ordinary {
+            // A member that lost its epoch, and has to join. Kafka's INVALID_REQUEST would end it (docs/adr/0014).
+            return Err(GroupError::FencedMemberEpoch(
+                "A heartbeat of a member that has not joined must be one that joins.".to_owned(),
+            ));
+        }
         if request.rebalance_timeout_ms == -1 {
             return invalid("RebalanceTimeoutMs must be provided in first request.");
         }

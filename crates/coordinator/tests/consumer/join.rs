@@ -64,6 +64,11 @@ fn a_request_that_makes_no_sense_is_refused() {
             assert_eq!(refused(world, request), message);
         }
     }
+    // It is not one that joins.
+    assert!(matches!(
+        world.beat(plain("m", 0)),
+        Err(GroupError::FencedMemberEpoch(_))
+    ));
     let mut old = plain("", 5);
     old.version = 0;
     assert_eq!(refused(world, old), "MemberId can't be empty.");
