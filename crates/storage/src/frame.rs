@@ -179,9 +179,17 @@ impl Frame {
         if crc32c(&body) != header.body_crc {
             return Err(FrameError::Body(header));
         }
+        let origin = Origin {
+            participant: header.participant,
+            relaxed: header.relaxed,
+            opening,
+            lsn,
+        };
         match Frame::from_parts(&header, body) {
-            Some(frame) => Ok((header, frame)),
-            None => Err(FrameError::Body(header)),
+            Some(frame) if frame.header(origin, header.body_bytes, header.body_crc) == header => {
+                Ok((header, frame))
+            }
+            _ => Err(FrameError::Body(header)),
         }
     }
 
@@ -210,16 +218,14 @@ impl Frame {
         }
     }
 
-    /// The frame of a header and a body whose checksums hold; none if they contradict each other, which only a bug or
-    /// somebody who knows the checksum can bring about.
+    /// The frame of a header and a body whose checksums hold; none if the body is not one of that kind, which only a bug or somebody who
+    /// knows the checksum can bring about.
     fn from_parts(header: &FrameHeader, mut body: Bytes) -> Option<Frame> {
         let partition = header.partition;
         match header.kind {
             FrameKind::Batch => {
                 let batch = Batch::split_from(&mut body).ok()?;
-                let same = batch.base_offset() == header.offset
-                    && batch.last_offset_delta() == header.last_offset_delta;
-                (same && body.is_empty()).then_some(Frame::Batch { partition, batch })
+                body.is_empty().then_some(Frame::Batch { partition, batch })
             }
             FrameKind::Epochs => {
                 if !body.len().is_multiple_of(EPOCH_START_BYTES) {
@@ -246,7 +252,7 @@ impl FrameHeader {
         let body_bytes = header.get_u32_le();
         let body_crc = header.get_u32_le();
         let kind = FrameKind::from_code(header.get_u8())?;
-        let relaxed = header.get_u8() & RELAXED != 0;
+        let flags = header.get_u8();
         let participant = Participant(header.get_u16_le());
         let partition = header.get_i32_le();
         let mut topic = [0; 16];
@@ -255,11 +261,12 @@ impl FrameHeader {
         let last_offset_delta = header.get_i32_le();
         let stored = header.get_u32_le();
         let sound = body_bytes as usize <= MAX_BODY_BYTES
+            && flags & !RELAXED == 0
             && stored == header_crc(&whole[..CRC_AT], opening, lsn);
         sound.then_some(FrameHeader {
             kind,
             participant,
-            relaxed,
+            relaxed: flags & RELAXED != 0,
             partition: PartitionId {
                 topic: TopicId(topic),
                 partition,
@@ -426,6 +433,23 @@ mod tests {
             Frame::decode(&bytes, 5, LSN.next()),
             Err(FrameError::Header)
         );
+    }
+
+    #[test]
+    fn a_header_that_contradicts_the_frame_is_not_taken() {
+        for frame in samples() {
+            let good = encoded(&frame);
+            let body = &good[HEADER_BYTES..];
+            let header = frame.header(ORIGIN, body.len() as u32, crc32c(body));
+            let lie = FrameHeader {
+                last_offset_delta: header.last_offset_delta + 1,
+                ..header
+            };
+            let mut bad = lie.encode(ORIGIN.opening, LSN).to_vec();
+            bad.extend_from_slice(body);
+            let error = Frame::decode(&bad.into(), ORIGIN.opening, LSN).unwrap_err();
+            assert_eq!(error, FrameError::Body(lie));
+        }
     }
 
     #[test]
