@@ -131,6 +131,23 @@ def test_topics_are_made_once(start_broker: StartBroker) -> None:
     broker.stop()
 
 
+@pytest.mark.wiber_only("Kafka makes none of them, whenever they are asked for")
+def test_more_partitions_than_are_made_at_once(start_broker: StartBroker) -> None:
+    """Ten thousand partitions are made at a time; further topics are made when they are asked for again."""
+    broker = start_broker(arguments=["--set", "num.partitions=4000"])
+    names = ["one", "two", "three"]
+    with Client(broker.address) as client:
+
+        def made() -> bool:
+            found = client.ask(
+                "Metadata", 12, topics=[{"name": name} for name in names], allow_auto_topic_creation=True
+            ).topics
+            return [len(each.partitions) for each in found] == [4000] * 3
+
+        wait_until(made, DEADLINE_S, "all of them are made", interval_s=0.2)
+    broker.stop()
+
+
 def test_a_topic_that_cannot_be_made(start_broker: StartBroker) -> None:
     """Its clients hear of it as of any that is not there; the broker's log has the reason."""
     broker = start_broker(arguments=["--set", "default.replication.factor=3"])

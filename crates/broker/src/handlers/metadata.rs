@@ -23,8 +23,7 @@ use crate::groups::OFFSETS_TOPIC;
 /// The first Metadata version that names topics by id, and so has answers without a name (KIP-516).
 const TOPIC_ID_VERSION: i16 = 12;
 
-/// So many topics of a shard are being made at a time because clients named them: what one command can make. The others are made when
-/// their clients ask again.
+/// So many topics of a shard are being made at a time because clients named them. The others are made when their clients ask again.
 const CREATIONS_MAX: usize = MAX_PARTITIONS_PER_COMMAND;
 /// The log names topics that cannot be made at most so often, in milliseconds: clients ask again and again.
 const FAILURES_TOLD_EVERY_MS: i64 = 1000;
@@ -119,24 +118,30 @@ pub(super) fn begin(
     respond(shard, request, wanted, operations, fx);
 }
 
-/// Gives the command to make those topics that nobody has made and nobody is making.
+/// Gives the command to make those topics that nobody has made and nobody is making: as many as one command can, the others when the client
+/// asks again.
 fn create_missing(shard: &mut Shard, request: RequestId, wanted: &[Wanted], fx: &mut Vec<Effect>) {
-    let mut names = Vec::new();
+    let (mut names, mut topics) = (Vec::new(), Vec::new());
+    let mut partitions = 0;
     for topic in wanted {
         let Wanted::Name(name) = topic else { continue };
         let is_missing = shard.image.topic(name).is_none() && may_be_created(name);
-        let creations = &mut shard.creations.names;
-        if is_missing
-            && creations.len() < CREATIONS_MAX
-            && creations.insert(name.as_str().to_owned())
-        {
-            names.push(name.as_str().to_owned());
+        if !is_missing || shard.creations.names.contains(name.as_str()) {
+            continue;
         }
+        let spec = spec(shard, name);
+        partitions += usize::try_from(spec.partitions).unwrap_or(0);
+        let is_full = partitions > MAX_PARTITIONS_PER_COMMAND && !topics.is_empty();
+        if is_full || shard.creations.names.len() >= CREATIONS_MAX {
+            break;
+        }
+        shard.creations.names.insert(spec.name.clone());
+        names.push(spec.name.clone());
+        topics.push(spec);
     }
     if names.is_empty() {
         return;
     }
-    let topics = names.iter().map(|name| spec(shard, name)).collect();
     shard.creations.commands.insert(request, names);
     let command = Command::CreateTopics {
         topics,
