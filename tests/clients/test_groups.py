@@ -32,7 +32,7 @@ GROUPS = [
     ("kafkajs", "eager"),
 ]
 if os.environ.get("WIBER_TEST_GROUPS"):
-    # Its members at times send no heartbeat after their first sync, which is not explained yet: only where they are asked for.
+    # Its members at times send no heartbeat after their first sync, which is not explained yet: only when asked for.
     GROUPS += [("kafka-python", "eager"), ("kafka-python", "cooperative")]
 PYTHON = {"confluent-kafka": "confluent", "kafka-python": "kafka_python", "aiokafka": "aio"}
 SETTINGS = {
