@@ -214,6 +214,13 @@ impl Ties {
         self.coordinator = None;
     }
 
+    /// Something does not work now: says so, waits, and has the coordinator found again.
+    async fn begin_anew(&mut self, error: ClientError) {
+        self.cut();
+        self.trouble(error);
+        self.pause().await;
+    }
+
     fn address(&self) -> String {
         let connection = self.connection.as_ref();
         connection.map_or(String::new(), |it| it.address().to_owned())

@@ -112,11 +112,7 @@ impl Member {
                     self.id = Str::default();
                 }
             }
-            _ if error.is_passing() => {
-                self.ties.cut();
-                self.ties.trouble(error);
-                self.ties.pause().await;
-            }
+            _ if error.is_passing() => self.ties.begin_anew(error).await,
             _ => return Err(error),
         }
         Ok(())
