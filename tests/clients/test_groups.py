@@ -22,6 +22,8 @@ GROUPS = [
     ("confluent-kafka", "eager"),
     ("confluent-kafka", "cooperative"),
     ("confluent-kafka", "consumer"),
+    ("kafka-python", "eager"),
+    ("kafka-python", "cooperative"),
     ("aiokafka", "eager"),
     ("java", "eager"),
     ("java", "cooperative"),
@@ -31,9 +33,6 @@ GROUPS = [
     ("franz-go", "consumer"),
     ("kafkajs", "eager"),
 ]
-if os.environ.get("WIBER_TEST_GROUPS"):
-    # Its members at times send no heartbeat after their first sync, which is not explained yet: only when asked for.
-    GROUPS += [("kafka-python", "eager"), ("kafka-python", "cooperative")]
 PYTHON = {"confluent-kafka": "confluent", "kafka-python": "kafka_python", "aiokafka": "aio"}
 SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",

@@ -79,8 +79,10 @@ pub struct Issued {
 pub struct Topic {
     /// Its name.
     pub name: Str,
-    /// How many partitions it has, as clients were told.
+    /// How many partitions every shard has, as whoever made them was told.
     pub partitions: i32,
+    /// How many clients were told of: a shard tells of what it knows, which is durable, before the others know it.
+    pub partitions_told: i32,
     /// How many a shard had.
     pub partitions_seen: i32,
     /// Up to where the metadata were applied that the shard had which showed it first.
@@ -568,6 +570,7 @@ impl Checker {
         let topic = Topic {
             name: Str::from(state.name.as_str()),
             partitions,
+            partitions_told: partitions,
             partitions_seen: partitions,
             seen_at: shard.image().offset().0,
             settings: Settings::new(&state.configs),

@@ -71,6 +71,9 @@ def consume(voice: Voice, group: str, topic: str, mode: str, end: threading.Even
     )
     listener = Listener(voice, topic, client)
     client.subscribe([topic], listener=listener)
+    # Who joins without knowing the topic joins again when it does. kafka-python 3.0.12 forgets such a second join, and
+    # sends no heartbeat ever after, if a poll's time is over while it is under way; with Kafka it does too.
+    client.partitions_for_topic(topic)
     due = time.monotonic() + COMMIT_EVERY_S
     while not end.is_set():
         try:

@@ -692,7 +692,7 @@ impl Checker {
                     known.acknowledged = true;
                     let count = topic.partitions.len() as i32;
                     let right = (known.partitions..=known.partitions_seen).contains(&count);
-                    known.partitions = known.partitions.max(count);
+                    known.partitions_told = known.partitions_told.max(count);
                     if !right || topic.partitions.iter().any(|p| p.leader_id != 1) {
                         self.fail(About::Broker, format!("metadata are wrong about {topic:?}"));
                     }
