@@ -490,16 +490,21 @@ impl Partition {
             // What compaction left of a segment may be older and smaller than what was written.
             return delete;
         }
-        let gone = |entry: &&Entry| entry.base >= self.start && entry.next <= start;
-        let newest = self
-            .readable(Offset::ZERO)
-            .filter(gone)
-            .filter_map(|e| e.timestamps.iter().max())
-            .max();
-        let old = retention_ms >= 0 && newest.is_none_or(|newest| now.0 - newest > retention_ms);
-        let left: u64 = self.readable(start).map(|entry| entry.size).sum();
-        let large = retention_bytes >= 0 && left >= retention_bytes as u64;
-        old || large
+        // Segments go one by one, the first by its size and the next by its age. A batch that goes with its segment is
+        // as old as that demands, or what follows it is as long.
+        let mut left: u64 = self.readable(start).map(|entry| entry.size).sum();
+        let gone: Vec<&Entry> = self
+            .readable(self.start)
+            .filter(|entry| entry.base >= self.start && entry.next <= start)
+            .collect();
+        gone.into_iter().rev().all(|entry| {
+            let newest = entry.timestamps.iter().max();
+            let old =
+                retention_ms >= 0 && newest.is_none_or(|newest| now.0 - newest > retention_ms);
+            let large = retention_bytes >= 0 && left >= retention_bytes as u64;
+            left += entry.size;
+            old || large
+        })
     }
 
     /// Whether what a producer wants to append next would be in order.
