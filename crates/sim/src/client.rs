@@ -1,6 +1,7 @@
 //! Simulated clients: each a state machine with one connection, that speaks the wire protocol and gives up as real ones do.
 
 pub mod admin;
+pub mod asker;
 pub mod caretaker;
 pub mod consumer;
 pub mod member;
@@ -9,7 +10,7 @@ pub mod prober;
 pub mod producer;
 pub mod verifier;
 
-use wiber_model::{Rng, TimestampMs};
+use wiber_model::{Batches, Offset, Rng, TimestampMs};
 use wiber_protocol::messages as m;
 use wiber_protocol::{ApiKey, Str};
 
@@ -178,6 +179,13 @@ impl Connection {
     pub fn in_flight(&self) -> usize {
         self.waiting.len()
     }
+}
+
+/// Where the next fetch goes on, after the last whole batch of these records; `None` if there is none.
+pub fn end_of(data: &m::fetch::PartitionData) -> Option<Offset> {
+    let records = data.records.as_ref()?.to_bytes();
+    let batches = Batches::new(records).filter_map(Result::ok);
+    batches.last().map(|last| last.next_offset())
 }
 
 /// A request for the offsets at `timestamp` of these partitions, by a client that believes in `epoch`.

@@ -18,14 +18,12 @@ use wiber_storage::{FileId, OpToken};
 
 use crate::checker::{Checker, Violation};
 use crate::client::admin::Admin;
-use crate::client::caretaker::Caretaker;
+use crate::client::asker::Asker;
 use crate::client::consumer::Consumer;
 use crate::client::member::Member;
-use crate::client::operator::Operator;
-use crate::client::prober::Prober;
 use crate::client::producer::Producer;
 use crate::client::verifier::Verifier;
-use crate::client::{Client, Hands, Phase};
+use crate::client::{Client, Hands, Phase, caretaker, operator, prober};
 use crate::coverage::{Count, Coverage};
 use crate::disk::{Crash, DirectDisk, DiskFaults, OpNumber, SimDisk};
 use crate::plan::{FaultSet, Incident, Plan};
@@ -201,7 +199,7 @@ impl<'a> World<'a> {
             plan.topics.clone(),
             plan.pauses_us.1,
         ))));
-        clients.push(Some(Box::new(Prober::new(plan.pauses_us.0))));
+        clients.push(Some(Box::new(Asker::new(prober::ask, plan.pauses_us.0))));
         clients.extend(
             plan.producers
                 .iter()
@@ -214,7 +212,7 @@ impl<'a> World<'a> {
         );
         clients.extend(
             plan.operator_pause_us
-                .map(|pause| Some(Box::new(Operator::new(pause)) as Box<dyn Client>)),
+                .map(|pause| Some(Box::new(Asker::new(operator::act, pause)) as Box<dyn Client>)),
         );
         clients.extend(
             plan.groups
@@ -225,7 +223,7 @@ impl<'a> World<'a> {
         clients.extend(
             plan.groups
                 .caretaker_pause_us
-                .map(|pause| Some(Box::new(Caretaker::new(pause)) as Box<dyn Client>)),
+                .map(|pause| Some(Box::new(Asker::new(caretaker::act, pause)) as Box<dyn Client>)),
         );
         let verifier = clients.len();
         let mut disk = SimDisk::new(rng.next_u64(), plan.disk_speed);

@@ -6,7 +6,7 @@ use wiber_model::Offset;
 use wiber_protocol::messages as m;
 use wiber_protocol::{ErrorCode, Str};
 
-use super::{Client, Connection, Hands, Phase, fetch, list_offsets};
+use super::{Client, Connection, Hands, Phase, end_of, fetch, list_offsets};
 use crate::checker::Checker;
 use crate::coverage::Count;
 use crate::exchange::{Answer, Ask, Exchange, Place};
@@ -244,15 +244,7 @@ impl Consumer {
                 };
                 match ErrorCode::from_code(data.error_code) {
                     Some(ErrorCode::None) => {
-                        let records = data
-                            .records
-                            .as_ref()
-                            .map(|records| records.to_bytes())
-                            .unwrap_or_default();
-                        let last = wiber_model::Batches::new(records)
-                            .filter_map(Result::ok)
-                            .last();
-                        position.offset = last.map_or(position.offset, |batch| batch.next_offset());
+                        position.offset = end_of(data).unwrap_or(position.offset);
                     }
                     Some(ErrorCode::OffsetOutOfRange) => self.reset = Some(position.place.clone()),
                     _ => {

@@ -6,9 +6,8 @@ use wiber_model::Offset;
 use wiber_protocol::Str;
 use wiber_protocol::messages as m;
 
-use super::{Client, Connection, Hands, Phase};
-use crate::checker::Checker;
-use crate::exchange::{Answer, Ask, Exchange, Place};
+use super::Hands;
+use crate::exchange::{Ask, Place};
 use crate::plan::{SETTINGS, value_of};
 
 /// No topic grows beyond so many partitions.
@@ -21,36 +20,18 @@ const DELETE: i8 = 1;
 /// Instead of an offset: the high watermark.
 const HIGH_WATERMARK: i64 = -1;
 
-/// See the module.
-#[derive(Debug)]
-pub struct Operator {
-    connection: Connection,
-    pause_us: u64,
-    busy: bool,
-}
-
-impl Operator {
-    /// An operator that rests so long between changes.
-    pub fn new(pause_us: u64) -> Operator {
-        Operator {
-            connection: Connection::default(),
-            pause_us,
-            busy: false,
-        }
+/// Changes a topic.
+pub fn act(hands: &mut Hands<'_>) -> bool {
+    let Some(place) = hands.some_place() else {
+        return false;
+    };
+    match hands.rng.below(8) {
+        0..=2 => alter(place.name, hands),
+        3 => replace(place.name, hands),
+        4 => return grow(&place, hands),
+        _ => delete_records(place, hands),
     }
-
-    fn act(hands: &mut Hands<'_>) -> bool {
-        let Some(place) = hands.some_place() else {
-            return false;
-        };
-        match hands.rng.below(8) {
-            0..=2 => alter(place.name, hands),
-            3 => replace(place.name, hands),
-            4 => return grow(&place, hands),
-            _ => delete_records(place, hands),
-        }
-        true
-    }
+    true
 }
 
 /// Sets and deletes a few settings.
@@ -168,30 +149,4 @@ fn delete_records(place: Place, hands: &mut Hands<'_>) {
         timeout_ms: 1000,
     };
     hands.send(Ask::DeleteRecords(request, place), 0);
-}
-
-impl Client for Operator {
-    fn connection(&mut self) -> &mut Connection {
-        &mut self.connection
-    }
-
-    fn wake(&mut self, hands: &mut Hands<'_>) -> u64 {
-        let acts = hands.phase == Phase::Chaos && !self.busy;
-        if acts && self.connection.is_usable(hands) {
-            self.busy = Operator::act(hands);
-        }
-        self.pause_us
-    }
-
-    fn answered(&mut self, _: &Exchange, _: &Answer, _: &mut Hands<'_>) {
-        self.busy = false;
-    }
-
-    fn lost(&mut self, _: &mut Hands<'_>) {
-        self.busy = false;
-    }
-
-    fn unfinished(&self, _: &Checker) -> Option<String> {
-        None
-    }
 }

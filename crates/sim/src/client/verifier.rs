@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use wiber_model::Offset;
 use wiber_protocol::ErrorCode;
 
-use super::{Client, Connection, Hands, fetch};
+use super::{Client, Connection, Hands, end_of, fetch};
 use crate::checker::Checker;
 use crate::coverage::Count;
 use crate::exchange::{Answer, Ask, Exchange, Place};
@@ -131,15 +131,7 @@ impl Client for Verifier {
         };
         match ErrorCode::from_code(data.error_code) {
             Some(ErrorCode::None) => {
-                let records = data
-                    .records
-                    .as_ref()
-                    .map(|records| records.to_bytes())
-                    .unwrap_or_default();
-                let last = wiber_model::Batches::new(records)
-                    .filter_map(Result::ok)
-                    .last();
-                reading.next = last.map_or(reading.next, |batch| batch.next_offset());
+                reading.next = end_of(data).unwrap_or(reading.next);
             }
             Some(ErrorCode::OffsetOutOfRange) => reading.next = reading.next.max(partition.start),
             Some(ErrorCode::CorruptMessage | ErrorCode::KafkaStorageError)

@@ -8,7 +8,7 @@ use wiber_protocol::{ApiKey, ErrorCode, Str};
 
 use super::Kind;
 use crate::checker::Checker;
-use crate::client::{Hands, fetch, list_offsets};
+use crate::client::{Hands, end_of, fetch, list_offsets};
 use crate::coverage::Count;
 use crate::exchange::{Ask, Place};
 
@@ -405,16 +405,7 @@ impl Work {
                 };
                 match ErrorCode::from_code(data.error_code) {
                     Some(ErrorCode::None) => {
-                        let records = data
-                            .records
-                            .as_ref()
-                            .map(|records| records.to_bytes())
-                            .unwrap_or_default();
-                        let last = wiber_model::Batches::new(records)
-                            .filter_map(Result::ok)
-                            .last();
-                        if let Some(last) = last {
-                            let to = last.next_offset();
+                        if let Some(to) = end_of(data) {
                             part.next = Some(to);
                             hands.coverage.add(Count::GroupFetches);
                             hands
