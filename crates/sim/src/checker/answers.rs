@@ -354,23 +354,26 @@ impl Checker {
 
     /// A fetch gave nothing: then no partition that it reads had anything when it came in.
     fn check_that_nothing_was_there(&mut self, exchange: &Exchange, positions: &[(Place, Offset)]) {
-        for ((_, offset), seen) in positions.iter().zip(&exchange.seen) {
-            let Some(seen) = seen else {
-                continue;
-            };
-            // What was compacted away while the disk was slow to give it is rightly not there.
-            let present = self
-                .partitions
-                .get(&seen.partition)
-                .is_some_and(|partition| partition.present && !partition.is_compacted());
-            if present && *offset >= seen.start && *offset < seen.visible_end {
-                let what = format!(
-                    "a fetch at {offset} gives nothing, and the high watermark was {}",
-                    seen.visible_end
-                );
-                self.fail(About::Partition(seen.partition), what);
-                return;
-            }
+        let had = |((_, offset), seen): (&(Place, Offset), &Option<Seen>)| {
+            let seen = seen.filter(|seen| (seen.start..seen.visible_end).contains(offset))?;
+            let partition = self.partitions.get(&seen.partition)?;
+            partition.present.then_some((*offset, seen, partition))
+        };
+        let had: Vec<_> = positions
+            .iter()
+            .zip(&exchange.seen)
+            .filter_map(had)
+            .collect();
+        // What was compacted away while the disk was slow to give it is rightly not there, and the answer's bytes were meant for it.
+        if had.iter().any(|(_, _, partition)| partition.is_compacted()) {
+            return;
+        }
+        if let Some((offset, seen, _)) = had.first() {
+            let what = format!(
+                "a fetch at {offset} gives nothing, and the high watermark was {}",
+                seen.visible_end
+            );
+            self.fail(About::Partition(seen.partition), what);
         }
     }
 
