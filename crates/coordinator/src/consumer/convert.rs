@@ -1,7 +1,8 @@
 //! Groups change their protocol while they have members (`group.consumer.migration.policy`).
 //!
 //! A classic group of consumers becomes one of the consumer protocol when the first member comes that speaks it, and a classic one
-//! again when the last such member leaves. Members keep what they are assigned.
+//! again when the last such member leaves. Members keep what they have: what they were to get or give up is dealt out anew, as a
+//! member that was to give a partition up may use it still.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +10,7 @@ use tracing::info;
 use wiber_model::{TimestampMs, TopicId};
 
 use super::heartbeat::without_epochs;
-use super::reconcile::state;
+use super::reconcile::{self, state};
 use super::{ConsumerGroup, ConsumerTimer};
 use crate::classic::{self, ClassicGroup};
 use crate::cluster::{Cluster, NamedPartitions};
@@ -174,7 +175,11 @@ impl Groups {
     }
 
     /// Puts a classic group in the place of one of the consumer protocol, whose members all speak the classic one but for those who
-    /// leave; and lets it rebalance, if there is a reason. False if the group stays what it is, as the classic one could not be stored.
+    /// leave; and lets it rebalance, if there is a reason or a member has not what it is to have. False if the group stays what it is,
+    /// as the classic one could not be stored.
+    ///
+    /// Kafka gives members what they are to have. If a member comes that speaks the consumer protocol before they have shared it out
+    /// among themselves, that would be taken for what they have, and partitions would have two owners.
     pub(super) fn downgrade(
         &mut self,
         step: &mut Step<'_>,
@@ -188,6 +193,7 @@ impl Groups {
         let mut tombstones = Vec::new();
         group.tombstones(id, &mut tombstones);
         let mut members = Vec::new();
+        let mut is_settled = true;
         let remaining = group
             .members
             .iter()
@@ -207,11 +213,17 @@ impl Groups {
                 spoken.session_timeout_ms,
                 spoken.protocols.clone(),
             );
-            let nothing = TopicPartitions::new();
-            let target = group.targets.get(member_id).unwrap_or(&nothing);
-            classic.assignment = self.encoded(target, spoken, step.cluster);
+            is_settled &= reconcile::is_reconciled(&member.current, group.target_epoch);
+            let mut has = without_epochs(&member.current.assigned);
+            for (topic, partitions) in without_epochs(&member.current.revoking) {
+                has.entry(topic).or_default().extend(partitions);
+            }
+            classic.assignment = self.encoded(&has, spoken, step.cluster);
             members.push(classic);
         }
+        let rebalance = rebalance.or_else(|| {
+            (!is_settled).then_some("the group was downgraded while its members shared anew")
+        });
         let (generation, now) = (group.epoch, step.now.wall);
         let mut classic =
             ClassicGroup::of_consumers(id.to_owned(), generation, members, now, &self.protocol);

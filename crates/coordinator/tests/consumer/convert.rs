@@ -482,6 +482,86 @@ fn a_static_consumer_that_comes_back_as_a_classic_member_downgrades_its_group() 
     assert_eq!(kind(world), "consumer");
 }
 
+/// A member of the classic protocol that has come to a group of the consumer protocol.
+fn come(world: &mut World) -> String {
+    let nothing = NamedPartitions::new();
+    let (id, refused) = world.join_now(classic_join("", &["a"], &nothing));
+    assert_eq!(refused, Err(GroupError::MemberIdRequired));
+    world
+        .join_now(classic_join(&id, &["a"], &nothing))
+        .1
+        .unwrap();
+    id
+}
+
+#[test]
+fn what_members_were_to_give_up_is_theirs_when_their_group_goes_to_and_fro() {
+    for restarts in [false, true] {
+        let world = &mut World::new(&[("a", 4)]);
+        let (ids, generation) = two_classic_members(world);
+        world.beat(join("m", &["a"])).unwrap();
+        let third = come(world);
+        let (_, joined) = world.join_now(classic_join(&third, &["a"], &NamedPartitions::new()));
+        let share = world.sync_now(&third, joined.unwrap().generation);
+        assert_eq!(share, Ok(NamedPartitions::new()), "the others have all");
+
+        // The two do not hear of it before the group becomes a classic one, and one of the consumer protocol again.
+        world.beat(plain("m", -1)).unwrap();
+        assert_eq!(kind(world), "classic");
+        if restarts {
+            world.restart();
+        }
+        let answer = world.beat(join("n", &["a"])).unwrap();
+        assert_eq!(answer.assignment, Some(TopicPartitions::new()));
+        assert_eq!(kind(world), "consumer");
+        let nothing = NamedPartitions::new();
+        let (_, joined) = world.join_now(classic_join(&third, &["a"], &nothing));
+        let share = world.sync_now(&third, joined.unwrap().generation);
+        assert_eq!(share, Ok(nothing), "the others have all still");
+
+        // They give up, each in its turn, and everybody gets a share.
+        let mut shares = [named(&[("a", &[0, 1])]), named(&[("a", &[2, 3])])];
+        let mut epoch = 0;
+        for _ in 0..3 {
+            for (id, share) in ids.iter().zip(&mut shares) {
+                let (_, joined) = world.join_now(classic_join(id, &["a"], share));
+                epoch = joined.unwrap().generation;
+                *share = world.sync_now(id, epoch).unwrap();
+            }
+        }
+        assert!(epoch > generation + 1);
+        let (_, joined) = world.join_now(classic_join(&third, &["a"], &NamedPartitions::new()));
+        let mine = world.sync_now(&third, joined.unwrap().generation).unwrap();
+        let answer = world.beat(plain("n", epoch)).unwrap();
+        let all = [&shares[0], &shares[1], &mine].map(|share| share["a"].clone());
+        let mut all = all.concat();
+        all.extend(answer.assignment.into_iter().flatten().flat_map(|(_, p)| p));
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 3]);
+    }
+}
+
+#[test]
+fn a_group_that_was_sharing_anew_as_it_became_a_classic_one_rebalances() {
+    let world = &mut World::new(&[("a", 2)]);
+    world.beat(of_instance(join("m", &["a"]), "i")).unwrap();
+    come(world);
+    assert_eq!(world.state(), "Reconciling");
+    let mut request = classic_join("", &["a"], &NamedPartitions::new());
+    request.instance_id = Some("i".to_owned());
+    world.join_now(request).1.unwrap();
+    let request = Request::ListGroups(wiber_coordinator::ListGroupsRequest::default());
+    match world.ask(request) {
+        Response::ListGroups(groups) => {
+            assert_eq!(
+                (groups[0].kind, groups[0].state),
+                ("classic", "PreparingRebalance")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn an_operator_removes_static_members_of_either_protocol_by_their_instance() {
     let world = &mut World::new(&[("a", 2)]);

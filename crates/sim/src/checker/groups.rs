@@ -71,6 +71,8 @@ struct Group {
     classic_until_ns: BTreeMap<Str, u64>,
     /// When heartbeats came in that had no answer yet, or whose answer was lost: they may have had their effect.
     unanswered_ns: BTreeMap<Str, BTreeSet<u64>>,
+    /// When a member was told to give up what meanwhile is another's, if the broker may not know yet that it did.
+    displaced_ns: BTreeMap<Str, u64>,
     /// What a member last said that it has, and in which request.
     said: BTreeMap<Str, (u64, BTreeSet<PartitionId>)>,
     offsets: BTreeMap<Key, Register>,
@@ -111,6 +113,7 @@ impl Group {
             heard_ns: BTreeMap::new(),
             classic_until_ns: BTreeMap::new(),
             unanswered_ns: BTreeMap::new(),
+            displaced_ns: BTreeMap::new(),
             said: BTreeMap::new(),
             offsets: BTreeMap::new(),
             processed: BTreeMap::new(),
@@ -215,7 +218,8 @@ impl Group {
         let its = self.holders.values().filter(|it| it.member == *member);
         let asked = its.filter_map(|it| it.revoked_ns);
         let unanswered = self.unanswered_ns.get(member).into_iter().flatten();
-        let asked_ns = asked.chain(unanswered.copied()).min();
+        let before = unanswered.chain(self.displaced_ns.get(member));
+        let asked_ns = asked.chain(before.copied()).min();
         let late_ns = asked_ns.map_or(u64::MAX, |at| at + self.rebalance_ns);
         late_ns.min(heard_ns + self.session_ns)
     }
@@ -686,6 +690,7 @@ impl Checker {
             while let Some(holder) = its.find(|it| it.member == *member && it.released) {
                 holder.revoked_ns = None;
             }
+            group.displaced_ns.remove(member);
         }
         let (now_ns, number) = (scene.now.monotonic.0, exchange.group.number);
         let Some(assignment) = &response.assignment else {
@@ -772,7 +777,13 @@ impl Checker {
                 released: group.has_released_since(member, number, *id),
                 revoked_ns: None,
             };
-            group.holders.insert(*id, holder);
+            let before = group.holders.insert(*id, holder);
+            let displaced = before.filter(|it| it.member != *member);
+            if let Some((displaced, asked_ns)) =
+                displaced.and_then(|it| Some((it.member, it.revoked_ns?)))
+            {
+                group.displaced_ns.entry(displaced).or_insert(asked_ns);
+            }
         }
         for (id, what) in wrong {
             self.fail(About::Partition(id), what);
