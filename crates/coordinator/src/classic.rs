@@ -181,8 +181,8 @@ impl Groups {
         }
     }
 
-    /// All records were replayed: sessions begin anew, and groups that are too large rebalance, so that members can commit before
-    /// they are sent away.
+    /// All records were replayed: sessions begin anew, groups that were to rebalance do, and those that are too large, so that members
+    /// can commit before they are sent away.
     pub(crate) fn classic_loaded(&mut self, step: &mut Step<'_>) {
         let max = usize::try_from(step.config.max_size).unwrap_or(0);
         for group in self.groups.values_mut() {
@@ -194,6 +194,8 @@ impl Groups {
             }
             if group.members().len() > max {
                 group.prepare_rebalance(step, &self.protocol, "the group is too large");
+            } else if group.state() == State::PreparingRebalance {
+                group.prepare_rebalance(step, &self.protocol, "it was to rebalance");
             }
         }
     }

@@ -109,7 +109,7 @@ pub struct ClassicGroupRecord {
     pub generation: i32,
     /// The chosen protocol.
     pub protocol: Option<String>,
-    /// The leader's member id.
+    /// The leader's member id. A group that has members and no leader is to rebalance.
     pub leader: Option<String>,
     /// Since when it is in its state.
     pub state_since: TimestampMs,

@@ -141,7 +141,7 @@ impl ClassicGroup {
         group
     }
 
-    /// The group as a record has it.
+    /// The group as a record has it. One that was stored while it prepared a rebalance prepares it still, and has no timer for it.
     pub(crate) fn restore(
         id: String,
         record: ClassicGroupRecord,
@@ -159,8 +159,10 @@ impl ClassicGroup {
         if !group.members.is_empty() {
             group.state = State::Stable;
             group.protocol = Some(protocol);
-            if let Some(leader) = record.leader.filter(|id| group.members.contains_key(id)) {
-                group.leader = Some(leader);
+            match record.leader {
+                Some(leader) if group.members.contains_key(&leader) => group.leader = Some(leader),
+                Some(_) => {}
+                None => group.state = State::PreparingRebalance,
             }
         }
         group.subscribed = group.subscribed_topics(reader);
@@ -185,7 +187,10 @@ impl ClassicGroup {
                 protocol_type: self.protocol_type.clone().unwrap_or_default(),
                 generation: self.generation,
                 protocol: self.protocol.clone(),
-                leader: self.leader.clone(),
+                leader: self
+                    .leader
+                    .clone()
+                    .filter(|_| self.state != State::PreparingRebalance),
                 state_since: self.state_since.unwrap_or(TimestampMs::NONE),
                 members: members.collect(),
             }),

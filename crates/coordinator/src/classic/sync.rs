@@ -45,6 +45,7 @@ impl ClassicGroup {
                 self.has_synced(step, id);
                 let synced = self.synced(id);
                 step.reply(to, Response::Sync(Ok(synced)));
+                self.extend_session(step, id);
             }
         }
     }

@@ -17,8 +17,7 @@ use crate::cluster::{Cluster, NamedPartitions};
 use crate::error::GroupError;
 use crate::groups::{Group, Groups};
 use crate::record::{
-    AssignedPartitions, ClassicProtocols, ConsumerMemberRecord, CurrentAssignmentRecord, Record,
-    TopicPartitions,
+    ClassicProtocols, ConsumerMemberRecord, CurrentAssignmentRecord, Record, TopicPartitions,
 };
 use crate::request::Caller;
 use crate::step::Step;
@@ -29,6 +28,13 @@ pub(super) struct Upgrade {
     pub(super) group: ConsumerGroup,
     /// What makes it.
     records: Vec<Record>,
+}
+
+/// What a member of a classic group brings along.
+struct Share {
+    member: String,
+    assigned: TopicPartitions,
+    revoking: TopicPartitions,
 }
 
 impl Groups {
@@ -68,7 +74,7 @@ impl Groups {
             records: Vec::new(),
         };
         let mut taken = BTreeSet::new();
-        let mut assigned = Vec::new();
+        let mut shares = Vec::new();
         for member in classic.members().values() {
             let protocol = classic.protocol();
             let protocol = protocol.or_else(|| member.protocols.first().map(|(name, _)| &**name));
@@ -91,7 +97,12 @@ impl Groups {
                 partitions.retain(|partition| taken.insert((*topic, *partition)));
             }
             partitions.retain(|_, partitions| !partitions.is_empty());
-            assigned.push((member.id.clone(), partitions));
+            let owned = by_id(subscription.owned, step.cluster);
+            shares.push(Share {
+                member: member.id.clone(),
+                assigned: partitions,
+                revoking: owned,
+            });
             upgrade.push(Record::ConsumerMember {
                 group: id.to_owned(),
                 member: member.id.clone(),
@@ -111,7 +122,14 @@ impl Groups {
                 }),
             });
         }
-        upgrade.finish(id, classic.generation(), assigned);
+        // What a member had as it joined, and nobody is assigned, it is giving up: until it has, it joins again.
+        for partitions in shares.iter_mut().map(|share| &mut share.revoking) {
+            for (topic, partitions) in partitions.iter_mut() {
+                partitions.retain(|partition| taken.insert((*topic, *partition)));
+            }
+            partitions.retain(|_, partitions| !partitions.is_empty());
+        }
+        upgrade.finish(id, classic.generation(), shares);
         Ok(Some(upgrade))
     }
 
@@ -242,13 +260,14 @@ impl Groups {
         for record in tombstones {
             self.emit(step, record);
         }
-        step.append(classic.record());
         for member in classic.members().keys() {
             classic.extend_session(step, member);
         }
+        // What is stored says that it is to rebalance: after a restart nobody else would know.
         if let Some(reason) = rebalance {
             classic.prepare_rebalance(step, &self.protocol, reason);
         }
+        step.append(classic.record());
         self.groups.insert(id.to_owned(), Group::Classic(classic));
         true
     }
@@ -281,34 +300,39 @@ impl Upgrade {
         self.records.push(record);
     }
 
-    /// All members are stable in the epoch that is the group's generation, with what they are assigned.
-    fn finish(&mut self, id: &str, generation: i32, assigned: Vec<(String, TopicPartitions)>) {
+    /// All members are in the epoch that is the group's generation, with what they are assigned and what they have still to give up.
+    fn finish(&mut self, id: &str, generation: i32, shares: Vec<Share>) {
         self.push(Record::ConsumerGroup {
             group: id.to_owned(),
             value: Some((generation, 0)),
         });
-        for (member, partitions) in &assigned {
+        for share in &shares {
             self.push(Record::ConsumerTarget {
                 group: id.to_owned(),
-                member: member.clone(),
-                value: Some(partitions.clone()),
+                member: share.member.clone(),
+                value: Some(share.assigned.clone()),
             });
         }
         self.push(Record::ConsumerTargetEpoch {
             group: id.to_owned(),
             value: Some((generation, TimestampMs(0))),
         });
-        for (member, partitions) in assigned {
+        for share in shares {
+            let gives_up = !share.revoking.is_empty();
             let value = CurrentAssignmentRecord {
                 epoch: generation,
                 previous_epoch: generation,
-                state: state::STABLE,
-                assigned: with_epoch(partitions, generation),
-                revoking: AssignedPartitions::new(),
+                state: if gives_up {
+                    state::UNREVOKED
+                } else {
+                    state::STABLE
+                },
+                assigned: with_epoch(share.assigned, generation),
+                revoking: with_epoch(share.revoking, generation),
             };
             self.push(Record::ConsumerCurrent {
                 group: id.to_owned(),
-                member,
+                member: share.member,
                 value: Some(value),
             });
         }

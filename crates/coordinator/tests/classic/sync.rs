@@ -203,6 +203,22 @@ fn who_waits_for_the_leader_need_not_send_heartbeats() {
 }
 
 #[test]
+fn who_asks_for_its_assignment_is_alive() {
+    let mut world = World::new();
+    let [leader, follower] = completing(&mut world);
+    let all = [leader.clone(), follower.clone()];
+    let to = world.sync(sync_of(&leader, 1, &all));
+    assert!(world.synced(to).is_ok());
+    for _ in 0..4 {
+        world.pass(i64::from(SESSION_MS / 2));
+        assert_eq!(world.heartbeat(&leader, 1), Ok(()));
+        let to = world.sync(sync_of(&follower, 1, &[]));
+        assert!(world.synced(to).is_ok());
+    }
+    assert_eq!(world.heartbeat(&follower, 1), Ok(()));
+}
+
+#[test]
 fn a_heartbeat_of_another_time_is_refused() {
     let mut world = World::new();
     assert_eq!(

@@ -1,8 +1,8 @@
 //! Groups change their protocol: all at once while they are empty, and member by member while they are not.
 
 use wiber_coordinator::{
-    CommitOffset, CommitRequest, ConsumerMigration, GroupError, NamedPartitions, Record, Request,
-    Response, SyncRequest, TopicPartitions,
+    CommitOffset, CommitRequest, ConsumerMigration, GroupError, ListGroupsRequest, ListedGroup,
+    NamedPartitions, Record, Request, Response, SyncRequest, TopicPartitions,
 };
 use wiber_model::Offset;
 
@@ -15,12 +15,19 @@ fn two_classic_members(world: &mut World) -> (Vec<String>, i32) {
     world.classic_group(&["a"], &halves)
 }
 
-fn kind(world: &mut World) -> &'static str {
-    let request = Request::ListGroups(wiber_coordinator::ListGroupsRequest::default());
-    match world.ask(request) {
-        Response::ListGroups(groups) => groups[0].kind,
+fn listed(world: &mut World) -> ListedGroup {
+    match world.ask(Request::ListGroups(ListGroupsRequest::default())) {
+        Response::ListGroups(groups) => groups[0].clone(),
         other => panic!("{other:?}"),
     }
+}
+
+fn kind(world: &mut World) -> &'static str {
+    listed(world).kind
+}
+
+fn listed_state(world: &mut World) -> &'static str {
+    listed(world).state
 }
 
 #[test]
@@ -542,6 +549,71 @@ fn what_members_were_to_give_up_is_theirs_when_their_group_goes_to_and_fro() {
 }
 
 #[test]
+fn a_group_that_lost_its_last_consumer_rebalances_after_a_restart_too() {
+    let world = &mut World::new(&[("a", 4)]);
+    let (ids, generation) = two_classic_members(world);
+    let answer = world.beat(join("m", &["a"])).unwrap();
+    world.beat(plain("m", -1)).unwrap();
+    assert_eq!(kind(world), "classic");
+    world.restart();
+    assert_eq!(listed_state(world), "PreparingRebalance");
+    assert!(answer.member_epoch > generation);
+    let halves = [named(&[("a", &[0, 1])]), named(&[("a", &[2, 3])])];
+    let waiting: Vec<_> = ids
+        .iter()
+        .zip(&halves)
+        .map(|(id, half)| world.classic_join(classic_join(id, &["a"], half)))
+        .collect();
+    for to in waiting {
+        let (_, joined) = world.joined(to).expect("all have joined");
+        assert!(joined.unwrap().generation > answer.member_epoch);
+    }
+    // One that was stable is so after a restart.
+    let world = &mut World::new(&[("a", 4)]);
+    two_classic_members(world);
+    world.restart();
+    assert_eq!(listed_state(world), "Stable");
+}
+
+#[test]
+fn what_a_member_gives_up_as_its_group_is_upgraded_goes_to_nobody_before_it_has() {
+    let world = &mut World::new(&[("a", 4)]);
+    let (ids, _) = two_classic_members(world);
+    let (first, second) = (&ids[0], &ids[1]);
+    let halves = [named(&[("a", &[0, 1])]), named(&[("a", &[2, 3])])];
+    // The cooperative protocol: what the first is to give up is assigned to nobody as yet.
+    let waiting = [(first, &halves[0]), (second, &halves[1])]
+        .map(|(id, half)| world.classic_join(classic_join(id, &["a"], half)));
+    let [(_, joined), _] = waiting.map(|to| world.joined(to).expect("all have joined"));
+    let joined = joined.unwrap();
+    let less = [
+        (first.clone(), named(&[("a", &[0])])),
+        (second.clone(), halves[1].clone()),
+    ];
+    let to = world.classic_sync(&joined.leader, joined.generation, &less);
+    world.synced(to).expect("synced").unwrap();
+
+    let answer = world.beat(join("m", &["a"])).unwrap();
+    assert_eq!(answer.assignment, Some(TopicPartitions::new()));
+    let answer = world.beat(plain("m", answer.member_epoch)).unwrap();
+    assert_eq!(
+        answer.assignment, None,
+        "the first has the second partition still"
+    );
+    assert_eq!(
+        world.classic_heartbeat(first, joined.generation),
+        Err(GroupError::RebalanceInProgress)
+    );
+    let (_, joined) = world.join_now(classic_join(first, &["a"], &less[0].1));
+    assert_eq!(
+        world.sync_now(first, joined.unwrap().generation),
+        Ok(less[0].1.clone())
+    );
+    let answer = world.beat(plain("m", answer.member_epoch)).unwrap();
+    assert_eq!(answer.assignment, Some(world.parts(&[("a", &[1])])));
+}
+
+#[test]
 fn a_group_that_was_sharing_anew_as_it_became_a_classic_one_rebalances() {
     let world = &mut World::new(&[("a", 2)]);
     world.beat(of_instance(join("m", &["a"]), "i")).unwrap();
@@ -550,16 +622,8 @@ fn a_group_that_was_sharing_anew_as_it_became_a_classic_one_rebalances() {
     let mut request = classic_join("", &["a"], &NamedPartitions::new());
     request.instance_id = Some("i".to_owned());
     world.join_now(request).1.unwrap();
-    let request = Request::ListGroups(wiber_coordinator::ListGroupsRequest::default());
-    match world.ask(request) {
-        Response::ListGroups(groups) => {
-            assert_eq!(
-                (groups[0].kind, groups[0].state),
-                ("classic", "PreparingRebalance")
-            );
-        }
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(kind(world), "classic");
+    assert_eq!(listed_state(world), "PreparingRebalance");
 }
 
 #[test]
