@@ -698,6 +698,10 @@ impl Checker {
             group.attendance.attends(member, number, now_ns, until_ns);
             return;
         };
+        // It may be out by now, if the answer took so long.
+        if now_ns >= group.in_until_ns(member) {
+            return;
+        }
         let assigned = assigned_to(assignment);
         self.assign(
             exchange,
