@@ -35,7 +35,7 @@ use machines::Running;
 /// The time of day when a run begins, in milliseconds: 2026-01-01.
 const WALL_BEGIN_MS: i64 = 1_767_225_600_000;
 /// A run that is wound up must end within so many steps.
-const WIND_DOWN_STEPS_MAX: u64 = 20_000;
+const WIND_DOWN_STEPS_MAX: u64 = 100_000;
 /// Whether a run is at its end is looked at once in so many steps.
 const STEPS_BETWEEN_LOOKS: u64 = 16;
 /// A client that has nothing to do rests twice as long each time, up to so often.
