@@ -1,5 +1,6 @@
 """The jars of Kafka's client, tools, Connect and Streams, which Maven fetches once: classes, and message schemas."""
 
+import fcntl
 import os
 import subprocess
 from pathlib import Path
@@ -32,8 +33,13 @@ def fetch_apps() -> Path:
 
 
 def _fetch(pom: Path, directory: Path) -> Path:
-    if not (directory / "complete").exists():
-        fetch = ["mvn", "-B", "-q", "-f", str(pom), _COPY_DEPENDENCIES, f"-DoutputDirectory={directory}"]
-        subprocess.run(fetch, check=True, stdin=subprocess.DEVNULL, timeout=300)
-        (directory / "complete").touch()
+    if (directory / "complete").exists():
+        return directory
+    # Tests run side by side: one process fetches, and the others wait.
+    with (CACHE / f"{directory.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "complete").exists():
+            fetch = ["mvn", "-B", "-q", "-f", str(pom), _COPY_DEPENDENCIES, f"-DoutputDirectory={directory}"]
+            subprocess.run(fetch, check=True, stdin=subprocess.DEVNULL, timeout=300)
+            (directory / "complete").touch()
     return directory
