@@ -35,8 +35,9 @@ def fetch_apps() -> Path:
 def _fetch(pom: Path, directory: Path) -> Path:
     if (directory / "complete").exists():
         return directory
-    # Tests run side by side: one process fetches, and the others wait.
-    with (CACHE / f"{directory.name}.lock").open("w") as lock:
+    # Tests run side by side, and Maven's own store is made for one at a time: one process fetches, and the others wait.
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "maven.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (directory / "complete").exists():
             fetch = ["mvn", "-B", "-q", "-f", str(pom), _COPY_DEPENDENCIES, f"-DoutputDirectory={directory}"]

@@ -160,6 +160,7 @@ impl ClassicGroup {
         if unchanged {
             let joined = self.joined(id);
             step.reply(to, accepted(id.clone(), joined));
+            self.extend_session(step, id);
         } else {
             self.update(step, to, request, id);
             let reason = format!("member {id} joins again; {}", why(request));

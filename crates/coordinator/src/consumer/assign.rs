@@ -169,14 +169,12 @@ impl Groups {
         let Some(next) = next else {
             return;
         };
-        // A classic member has a timer for the join that follows, and none for what it gives up.
-        if !member.is_classic() {
-            let timer = ConsumerTimer::rebalance(id, member_id);
-            if next.state == reconcile::state::UNREVOKED {
-                step.set_timer(timer, i64::from(member.rebalance_timeout_ms));
-            } else {
-                step.timers.cancel(timer);
-            }
+        // A classic member has a timer for the join that follows, and none for what it gives up; but for the first time after a restart.
+        let timer = ConsumerTimer::rebalance(id, member_id);
+        if next.state != reconcile::state::UNREVOKED {
+            step.timers.cancel(timer);
+        } else if !member.is_classic() {
+            step.set_timer(timer, i64::from(member.rebalance_timeout_ms));
         }
         let record = Record::ConsumerCurrent {
             group: id.to_owned(),

@@ -235,7 +235,8 @@ impl Groups {
         let session_ms = i64::from(spoken.session_timeout_ms);
         step.set_timer(ConsumerTimer::session(&request.group, id), session_ms);
         let is_complete = current.state == state::UNRELEASED && !group.waits_for_others(id, member);
-        if current.epoch < group.target_epoch || current.state == state::UNREVOKED || is_complete {
+        // Where no member is left that speaks the consumer protocol, it is by the next join that the group's members share anew.
+        if current.epoch < group.epoch || current.state == state::UNREVOKED || is_complete {
             let timeout_ms = member.rebalance_timeout_ms;
             expect_join(step, &request.group, id, timeout_ms);
             return Err(GroupError::RebalanceInProgress);

@@ -1,8 +1,8 @@
 //! Groups change their protocol while they have members (`group.consumer.migration.policy`).
 //!
 //! A classic group of consumers becomes one of the consumer protocol when the first member comes that speaks it, and a classic one
-//! again when the last such member leaves. Members keep what they have: what they were to get or give up is dealt out anew, as a
-//! member that was to give a partition up may use it still.
+//! again when the last such member leaves. Members keep what they have, also what they are to give up: they may use it still. What they
+//! were to get is dealt out anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -339,11 +339,16 @@ impl Upgrade {
     }
 }
 
-/// Partitions of topics that exist, by the topics' ids.
+/// Partitions that exist, by their topics' ids.
 pub(super) fn by_id(partitions: NamedPartitions, cluster: &dyn Cluster) -> TopicPartitions {
     let topics = partitions.into_iter();
     topics
-        .filter_map(|(name, partitions)| Some((cluster.topic_id(&name)?, partitions)))
+        .filter_map(|(name, mut partitions)| {
+            let id = cluster.topic_id(&name)?;
+            let there = 0..cluster.partitions(id);
+            partitions.retain(|partition| there.contains(partition));
+            Some((id, partitions))
+        })
         .collect()
 }
 

@@ -219,6 +219,19 @@ fn who_asks_for_its_assignment_is_alive() {
 }
 
 #[test]
+fn who_joins_again_and_changes_nothing_is_alive() {
+    let mut world = World::new();
+    let (members, generation) = world.stable(2);
+    for _ in 0..4 {
+        world.pass(i64::from(SESSION_MS / 2));
+        assert_eq!(world.heartbeat(&members[0], generation), Ok(()));
+        let to = world.join(with_id(old_client(), &members[1]));
+        assert!(world.reply(to).is_some(), "it is answered at once");
+    }
+    assert_eq!(world.heartbeat(&members[1], generation), Ok(()));
+}
+
+#[test]
 fn a_heartbeat_of_another_time_is_refused() {
     let mut world = World::new();
     assert_eq!(

@@ -459,6 +459,71 @@ fn the_last_consumer_may_leave_a_group_that_must_not_become_classic() {
 }
 
 #[test]
+fn what_the_last_consumer_had_is_shared_in_a_group_that_must_not_become_classic() {
+    let world = &mut World::with(&[("a", 2)], |config| {
+        config.consumer_migration = ConsumerMigration::Upgrade;
+    });
+    let (id, generation) = mixed(world);
+    let mine = world.beat(plain("m", 2)).unwrap().assignment.unwrap();
+    world.beat(owning("m", 2, mine)).unwrap();
+    world
+        .join_now(classic_join(&id, &["a"], &NamedPartitions::new()))
+        .1
+        .unwrap();
+    let its = world.sync_now(&id, generation).unwrap();
+    assert_eq!(world.classic_heartbeat(&id, generation), Ok(()));
+    assert_eq!(world.state(), "Stable");
+
+    world.beat(plain("m", -1)).unwrap();
+    assert_eq!(
+        world.classic_heartbeat(&id, generation),
+        Err(GroupError::RebalanceInProgress)
+    );
+    let (_, joined) = world.join_now(classic_join(&id, &["a"], &its));
+    let generation = joined.unwrap().generation;
+    assert_eq!(
+        world.sync_now(&id, generation).unwrap(),
+        named(&[("a", &[0, 1])])
+    );
+    assert_eq!(world.classic_heartbeat(&id, generation), Ok(()));
+}
+
+#[test]
+fn who_gave_up_in_time_after_a_restart_has_time_again_for_what_comes_next() {
+    let world = &mut World::new(&[("a", 2), ("b", 2)]);
+    let all = named(&[("a", &[0, 1])]);
+    let (ids, _) = world.classic_group(&["a"], std::slice::from_ref(&all));
+    let id = &ids[0];
+    world.beat(join("m", &["a"])).unwrap();
+    world.join_now(classic_join(id, &["a"], &all)).1.unwrap();
+    world.restart();
+    // It gives up one of two.
+    let mut epoch = 0;
+    let mut its = all;
+    for _ in 0..2 {
+        let (_, joined) = world.join_now(classic_join(id, &["a"], &its));
+        epoch = joined.unwrap().generation;
+        its = world.sync_now(id, epoch).unwrap();
+    }
+    assert_eq!(its["a"].len(), 1);
+    let mine = world.beat(plain("m", epoch)).unwrap().assignment.unwrap();
+    world.beat(owning("m", epoch, mine)).unwrap();
+    for _ in 0..2 {
+        world.pass(i64::from(REBALANCE_MS) / 2 - 1_000);
+        assert_eq!(world.classic_heartbeat(id, epoch), Ok(()));
+        world.beat(plain("m", epoch)).unwrap();
+    }
+    // Now it is to give up the other one: its topic is another.
+    let told = classic_join(id, &["b"], &its);
+    world.join_now(told).1.unwrap();
+    world.pass(2_000);
+    assert_ne!(
+        world.classic_heartbeat(id, epoch),
+        Err(GroupError::UnknownMemberId)
+    );
+}
+
+#[test]
 fn a_static_consumer_that_comes_back_as_a_classic_member_downgrades_its_group() {
     let world = &mut World::new(&[("a", 2)]);
     world.beat(of_instance(join("m", &["a"]), "i")).unwrap();

@@ -348,12 +348,17 @@ impl Checker {
             );
         }
         if batches == 0 && errors == 0 {
-            self.check_that_nothing_was_there(exchange, positions);
+            self.check_that_nothing_was_there(exchange, positions, scene.now);
         }
     }
 
     /// A fetch gave nothing: then no partition that it reads had anything when it came in.
-    fn check_that_nothing_was_there(&mut self, exchange: &Exchange, positions: &[(Place, Offset)]) {
+    fn check_that_nothing_was_there(
+        &mut self,
+        exchange: &Exchange,
+        positions: &[(Place, Offset)],
+        now: Now,
+    ) {
         let had = |((_, offset), seen): (&(Place, Offset), &Option<Seen>)| {
             let seen = seen.filter(|seen| (seen.start..seen.visible_end).contains(offset))?;
             let partition = self.partitions.get(&seen.partition)?;
@@ -365,7 +370,10 @@ impl Checker {
             .filter_map(had)
             .collect();
         // What was compacted away while the disk was slow to give it is rightly not there, and the answer's bytes were meant for it.
-        if had.iter().any(|(_, _, partition)| partition.is_compacted()) {
+        let goes = |(offset, _, partition): &(Offset, Seen, &Partition)| {
+            partition.may_be_gone(*offset, now)
+        };
+        if had.iter().any(goes) {
             return;
         }
         if let Some((offset, seen, _)) = had.first() {

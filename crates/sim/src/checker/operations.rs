@@ -132,6 +132,7 @@ impl Checker {
                 self.fail(About::Broker, what);
             }
         }
+        self.check_views();
     }
 
     /// Notes what a request that came in may change.
