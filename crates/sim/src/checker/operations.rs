@@ -194,14 +194,19 @@ impl Checker {
             match ErrorCode::from_code(result.error_code) {
                 Some(ErrorCode::None) => {
                     scene.coverage.add(Count::PartitionsAdded);
-                    let id = self.present_topic(&wanted.name);
-                    if let Some(topic) = id.and_then(|id| self.topics.get_mut(&id)) {
-                        topic.partitions = topic.partitions.max(wanted.count);
-                        let (name, seen) = (topic.name.clone(), topic.partitions_seen);
-                        if seen < wanted.count {
+                    // The answer may be about a topic that is gone by now, and another one has its name.
+                    let mut grown = self.topics.values_mut().filter(|topic| {
+                        topic.name == wanted.name && topic.partitions_seen >= wanted.count
+                    });
+                    match (grown.next(), grown.next()) {
+                        (Some(topic), None) => {
+                            topic.partitions = topic.partitions.max(wanted.count);
+                        }
+                        (Some(_), Some(_)) => {}
+                        (None, _) => {
                             let what = format!(
-                                "a client was told of {} partitions of {name}, and no shard has more than {seen}",
-                                wanted.count
+                                "a client was told of {} partitions of {}, and no shard has as many",
+                                wanted.count, wanted.name
                             );
                             self.fail(About::Broker, what);
                         }
