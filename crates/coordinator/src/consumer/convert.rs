@@ -92,16 +92,11 @@ impl Groups {
             }
             let mut partitions = by_id(partitions, step.cluster);
             // What an assignor of the clients' gave to two belongs to the first: here a partition has one owner.
-            for (topic, partitions) in &mut partitions {
-                partitions.sort_unstable();
-                partitions.retain(|partition| taken.insert((*topic, *partition)));
-            }
-            partitions.retain(|_, partitions| !partitions.is_empty());
-            let owned = by_id(subscription.owned, step.cluster);
+            take(&mut partitions, &mut taken);
             shares.push(Share {
                 member: member.id.clone(),
                 assigned: partitions,
-                revoking: owned,
+                revoking: by_id(subscription.owned, step.cluster),
             });
             upgrade.push(Record::ConsumerMember {
                 group: id.to_owned(),
@@ -123,11 +118,8 @@ impl Groups {
             });
         }
         // What a member had as it joined, and nobody is assigned, it is giving up: until it has, it joins again.
-        for partitions in shares.iter_mut().map(|share| &mut share.revoking) {
-            for (topic, partitions) in partitions.iter_mut() {
-                partitions.retain(|partition| taken.insert((*topic, *partition)));
-            }
-            partitions.retain(|_, partitions| !partitions.is_empty());
+        for share in &mut shares {
+            take(&mut share.revoking, &mut taken);
         }
         upgrade.finish(id, classic.generation(), shares);
         Ok(Some(upgrade))
@@ -350,6 +342,15 @@ pub(super) fn by_id(partitions: NamedPartitions, cluster: &dyn Cluster) -> Topic
             Some((id, partitions))
         })
         .collect()
+}
+
+/// Takes what nobody has taken yet, and leaves the rest out.
+fn take(partitions: &mut TopicPartitions, taken: &mut BTreeSet<(TopicId, i32)>) {
+    for (topic, partitions) in partitions.iter_mut() {
+        partitions.sort_unstable();
+        partitions.retain(|partition| taken.insert((*topic, *partition)));
+    }
+    partitions.retain(|_, partitions| !partitions.is_empty());
 }
 
 fn with_epoch(partitions: TopicPartitions, epoch: i32) -> BTreeMap<TopicId, BTreeMap<i32, i32>> {

@@ -646,8 +646,9 @@ fn what_a_member_gives_up_as_its_group_is_upgraded_goes_to_nobody_before_it_has(
     let (ids, _) = two_classic_members(world);
     let (first, second) = (&ids[0], &ids[1]);
     let halves = [named(&[("a", &[0, 1])]), named(&[("a", &[2, 3])])];
-    // The cooperative protocol: what the first is to give up is assigned to nobody as yet.
-    let waiting = [(first, &halves[0]), (second, &halves[1])]
+    // The cooperative protocol: what the first is to give up is assigned to nobody as yet. It also names one that is not there.
+    let more = named(&[("a", &[0, 1, 99])]);
+    let waiting = [(first, &more), (second, &halves[1])]
         .map(|(id, half)| world.classic_join(classic_join(id, &["a"], half)));
     let [(_, joined), _] = waiting.map(|to| world.joined(to).expect("all have joined"));
     let joined = joined.unwrap();
@@ -665,6 +666,18 @@ fn what_a_member_gives_up_as_its_group_is_upgraded_goes_to_nobody_before_it_has(
         answer.assignment, None,
         "the first has the second partition still"
     );
+    let gives_up = |record: &Record| match record {
+        Record::ConsumerCurrent {
+            value: Some(current),
+            ..
+        } if !current.revoking.is_empty() => {
+            let partitions = current.revoking.values().flat_map(|it| it.keys().copied());
+            Some(partitions.collect::<Vec<_>>())
+        }
+        _ => None,
+    };
+    let given_up: Vec<_> = world.log.iter().filter_map(gives_up).collect();
+    assert_eq!(given_up, [[1]]);
     assert_eq!(
         world.classic_heartbeat(first, joined.generation),
         Err(GroupError::RebalanceInProgress)

@@ -86,7 +86,7 @@ impl Checker {
             }
             if *partitions < topic.partitions {
                 wrong.push(format!(
-                    "shard {number} has {partitions} partitions of {}, and a client was told that there are {}",
+                    "shard {number} has {partitions} partitions of {}, and a client was told of {}",
                     topic.name, topic.partitions
                 ));
             }
