@@ -230,7 +230,7 @@ def test_producers_are_known(cleaner: BrokerProcess, topic: str) -> None:
 
 
 def test_starts_and_kills(start_broker: StartBroker, topic: str) -> None:
-    """What was compacted stays so, and goes on from where it was."""
+    """What was compacted stays so after a stop, and is so again soon after a kill; and it goes on from where it was."""
     broker = start_broker(arguments=CLEANER)
     with Client(broker.address) as client:
         log = Log(client, client.create(topic, **COMPACTED))
@@ -243,7 +243,9 @@ def test_starts_and_kills(start_broker: StartBroker, topic: str) -> None:
         with Client(broker.address) as client:
             log.client = client
             wait_until(lambda: client._is_led(topic, 1), DEADLINE_S, "the topic is led")
-            assert log.read() == log.left(len(log.written) - 2)
+            if end == broker.stop:
+                assert log.read() == log.left(len(log.written) - 2)
+            log.wait(len(log.written) - 2)
             log.put(("a", "more"), ("c", "more"))
             log.wait(len(log.written) - 2)
     broker.stop()

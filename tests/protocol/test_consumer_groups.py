@@ -23,6 +23,8 @@ from protocol.groups import (
 from protocol.schema import versions
 
 SHORT_MS = 400
+SPARE_MS = 2_000
+"""A timeout within which the test itself has something to do."""
 HEARTBEAT_MS = 5_000
 TWELVE = list(range(12))
 
@@ -295,20 +297,24 @@ def test_a_silent_member_is_removed(admin: Client, consumer: Subscribe, group: s
     settings = {"consumer_session_timeout_ms": str(SHORT_MS), "consumer_heartbeat_interval_ms": "50"}
     assert set_config(admin, group, **settings) == [Error.NONE]
     silent, other = consumer(), consumer()
+    begun = 0.0
 
     def in_force() -> bool:
+        nonlocal begun
+        begun = time.monotonic()
         return silent.join(topic).heartbeat_interval_ms == 50
 
     wait_until(in_force, DEADLINE_S, "the group's settings are in force")
     other.join(topic)
-    begun = time.monotonic()
 
     def alone() -> bool:
-        other.comply()
+        if other.comply().error_code == Error.UNKNOWN_MEMBER_ID:
+            # Its own session has ended: a busy machine.
+            other.join(topic)
         return other.partitions(made) == [0, 1]
 
     wait_until(alone, DEADLINE_S, "the other has everything")
-    assert time.monotonic() - begun > SHORT_MS / 1000 * 0.5
+    assert time.monotonic() - begun > SHORT_MS / 1000 * 0.95
     assert silent.beat().error_code == Error.UNKNOWN_MEMBER_ID
 
 
@@ -316,7 +322,7 @@ def test_who_does_not_let_go_is_removed(consumer: Subscribe, topic: str) -> None
     """Within its rebalance timeout, while its session goes on."""
     stubborn, other = consumer(), consumer()
     made = stubborn.create(topic, 2)
-    stubborn.join(topic, rebalance_timeout_ms=SHORT_MS)
+    stubborn.join(topic, rebalance_timeout_ms=SPARE_MS)
     stubborn.comply()
     other.join(topic)
     assert stubborn.beat().assignment is not None

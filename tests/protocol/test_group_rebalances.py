@@ -1,16 +1,19 @@
 """What moves a group from generation to generation: time, votes, static members; and who is left behind."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
 from conftest import StartBroker
-from protocol.client import Client, Error
+from protocol.client import DEADLINE_S, Client, Error
 from protocol.conftest import Join
 from protocol.groups import NO_TOPICS, Member, await_state, describe, rejoin, settle, subscription, sync_all
 from protocol.schema import versions
 
 SHORT_MS = 400
+SPARE_MS = 2_000
+"""A timeout within which the test itself has something to do."""
 
 
 def seconds(milliseconds: int) -> float:
@@ -20,20 +23,18 @@ def seconds(milliseconds: int) -> float:
 
 def test_a_silent_member_is_removed(admin: Client, member: Join, group: str) -> None:
     """Its session ends, and the others share its work; what it says later is that of a stranger."""
-    silent, other = member(session_ms=SHORT_MS), member()
+    silent, other = member(session_ms=SPARE_MS), member()
     settle(silent)
-    silent.heartbeat()
-    begun = time.monotonic()
     other.take_id()
     other.send_join()
     silent.await_rebalance()
     silent.join()
     assert other.joined().error_code == Error.NONE
     sync_all(silent, other, leader=silent.id)
-    silent.heartbeat()
     begun = time.monotonic()
+    silent.heartbeat()
     other.await_rebalance()
-    assert time.monotonic() - begun > seconds(SHORT_MS) * 0.8
+    assert time.monotonic() - begun > seconds(SPARE_MS) * 0.95
     answer = other.join()
     assert (answer.leader, [each.member_id for each in answer.members]) == (other.id, [other.id])
     assert silent.heartbeat() == Error.UNKNOWN_MEMBER_ID
@@ -44,18 +45,29 @@ def test_a_silent_member_is_removed(admin: Client, member: Join, group: str) -> 
 
 def test_heartbeats_keep_a_session(admin: Client, member: Join, group: str) -> None:
     """Each one begins the session's time anew; so does a commit. The last one over, the group is empty."""
-    one = member(session_ms=SHORT_MS)
     topic = admin.create(group)
-    settle(one)
-    end = time.monotonic() + 3 * seconds(SHORT_MS)
-    while time.monotonic() < end:
-        assert one.heartbeat() == Error.NONE
-        time.sleep(seconds(SHORT_MS) / 4)
-    end = time.monotonic() + 2 * seconds(SHORT_MS)
-    while time.monotonic() < end:
-        assert one.commit(topic, {0: 1}) == {0: Error.NONE}
-        time.sleep(seconds(SHORT_MS) / 4)
-    assert await_state(admin, group, "Empty") > seconds(SHORT_MS) / 2
+
+    def outlives_its_session(one: Member, ask: Callable[[], object], good: object) -> bool:
+        end = time.monotonic() + 2 * seconds(one.session_ms)
+        while time.monotonic() < end:
+            if ask() != good:
+                return False
+            time.sleep(seconds(one.session_ms) / 4)
+        return True
+
+    # A machine that does not keep up with a short session is given a longer one.
+    for session_ms in (SHORT_MS, 5 * SHORT_MS, 25 * SHORT_MS):
+        one = member(session_ms=session_ms)
+        settle(one)
+        kept = outlives_its_session(one, one.heartbeat, Error.NONE)
+        kept &= outlives_its_session(one, lambda one=one: one.commit(topic, {0: 1}), {0: Error.NONE})
+        begun = time.monotonic()
+        if kept and one.heartbeat() == Error.NONE:
+            break
+    else:
+        pytest.fail(f"no session was kept, not even one of {session_ms} ms")
+    await_state(admin, group, "Empty")
+    assert time.monotonic() - begun > seconds(session_ms) * 0.95
     assert one.heartbeat() == Error.UNKNOWN_MEMBER_ID
 
 
@@ -69,7 +81,7 @@ def test_who_does_not_join_again_is_left_behind(member: Join, version: int) -> N
     other.send_join(version)
     absent.await_rebalance()
     answer = other.joined()
-    assert seconds(SHORT_MS) * 0.9 < time.monotonic() - begun < seconds(SHORT_MS) + 5
+    assert seconds(SHORT_MS) * 0.9 < time.monotonic() - begun < seconds(SHORT_MS) + DEADLINE_S
     assert (answer.error_code, answer.leader, answer.generation_id) == (Error.NONE, other.id, 2)
     assert absent.heartbeat() == Error.UNKNOWN_MEMBER_ID
 
@@ -83,13 +95,13 @@ def test_without_a_rebalance_timeout_the_session_s_counts(member: Join) -> None:
     begun = time.monotonic()
     other.send_join(0, session_timeout_ms=SHORT_MS)
     assert other.joined().error_code == Error.NONE
-    assert time.monotonic() - begun < seconds(SHORT_MS) + 5
+    assert time.monotonic() - begun < seconds(SHORT_MS) + DEADLINE_S
     assert absent.heartbeat() == Error.UNKNOWN_MEMBER_ID
 
 
 def test_a_leader_that_assigns_nothing(member: Join) -> None:
     """Who does not ask for its assignment in the time of a rebalance is removed (KAFKA-13435)."""
-    leader, follower = member(rebalance_ms=SHORT_MS), member(rebalance_ms=SHORT_MS)
+    leader, follower = member(rebalance_ms=SPARE_MS), member(rebalance_ms=SPARE_MS)
     settle(leader, follower)
     rejoin(leader, follower)
     follower.send_sync()
@@ -103,11 +115,11 @@ def test_ids_that_are_not_used(member: Join) -> None:
     """An id that was given, and not used within the session's time, is nobody's; until then rebalances wait for it."""
     undecided, other = member(session_ms=SHORT_MS), member()
     settle(other)
-    undecided.take_id()
     begun = time.monotonic()
+    undecided.take_id()
     assert other.join().error_code == Error.NONE
-    assert time.monotonic() - begun > seconds(SHORT_MS) / 2
-    assert time.monotonic() - begun < seconds(SHORT_MS) + 5
+    assert time.monotonic() - begun > seconds(SHORT_MS) * 0.95
+    assert time.monotonic() - begun < seconds(SHORT_MS) + DEADLINE_S
     undecided.send_join()
     assert undecided.joined().error_code == Error.UNKNOWN_MEMBER_ID
 
@@ -190,7 +202,7 @@ def test_a_rebalance_in_the_middle_of_another(member: Join) -> None:
 
 def test_the_first_rebalance_waits_for_more(start_broker: StartBroker, group: str) -> None:
     """`group.initial.rebalance.delay.ms`: who comes in the meantime is in generation 1, and begins the time anew."""
-    broker = start_broker(arguments=["--set", f"group.initial.rebalance.delay.ms={3 * SHORT_MS}"])
+    broker = start_broker(arguments=["--set", f"group.initial.rebalance.delay.ms={SPARE_MS}"])
     one, two = (Member(broker.address, group) for _ in range(2))
     one.take_id()
     two.take_id()
@@ -199,7 +211,7 @@ def test_the_first_rebalance_waits_for_more(start_broker: StartBroker, group: st
     time.sleep(seconds(SHORT_MS))
     two.send_join()
     answers = [one.joined(), two.joined()]
-    assert time.monotonic() - begun > 2 * seconds(3 * SHORT_MS) * 0.95
+    assert time.monotonic() - begun > 2 * seconds(SPARE_MS) * 0.95
     assert [answer.generation_id for answer in answers] == [1, 1]
     assert sorted(len(answer.members) for answer in answers) == [0, 2]
     for each in (one, two):
@@ -268,7 +280,7 @@ def test_a_static_member_with_other_wishes(member: Join) -> None:
 
 def test_a_static_member_leaves_only_in_time(admin: Client, member: Join, group: str) -> None:
     """It stays a member until its session ends, and then is gone, with its instance id."""
-    static = member(instance="i", session_ms=SHORT_MS)
+    static = member(instance="i", session_ms=SPARE_MS)
     settle(static)
     static.socket.close()
     assert [each.group_instance_id for each in describe(admin, group).members] == ["i"]
