@@ -13,6 +13,7 @@
 //! what it reads, it names damage where there is none; a reader looks whether there is a newer checkpoint by then.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use wiber_model::Lsn;
@@ -30,6 +31,9 @@ const READ_BYTES: u64 = 4 * 1024 * 1024;
 
 /// So many openings are tried to read the frames of a group whose header is damaged. Each writes a group, so there are few.
 const OPENINGS_TRIED_MAX: usize = 256;
+
+/// Where a frame cannot be found, so many of those that follow it are looked for too.
+const LOOK_AHEAD_FRAMES: u64 = 64;
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
@@ -283,43 +287,59 @@ impl<'a> Scan<'a> {
             frames: Vec::with_capacity(count.min(frames.len() / HEADER_BYTES)),
             damage: Vec::new(),
         };
-        let (first, end) = (header.first_lsn, header.next_lsn());
-        group.read_frames(&bytes.slice(frames), header.opening, first, end);
+        let mut wanted = Wanted {
+            lsn: header.first_lsn,
+            end: header.next_lsn(),
+            openings: header.opening..=header.opening,
+        };
+        let stop = group.read_frames(&bytes.slice(frames), extent, at, &mut wanted);
+        if wanted.lsn < wanted.end {
+            group.lost(stop, wanted.lsn, wanted.end.0 - wanted.lsn.0, None);
+        }
         Ok(Some((group, header.next_position(crc))))
     }
 
-    /// Reads the frames of a group whose own header is damaged, as far as they can be found: its opening is that of the
-    /// group before or behind it, or one between.
+    /// Reads what stands before the group that the log goes on with: groups whose own headers are damaged, in this extent and, if the
+    /// link to it is among them, in the next. The openings that wrote them are those of the groups before and behind, or between.
     fn salvage(&mut self, resume: &Position) -> Result<Group, WalError> {
-        let Position {
-            extent,
-            at,
-            lsn,
-            opening,
-            ..
-        } = self.position;
+        let here = self.position;
         let mut group = Group {
-            extent,
-            at,
+            extent: here.extent,
+            at: here.at,
             header: None,
             frames: Vec::new(),
             damage: Vec::new(),
         };
-        let end = if resume.extent == extent {
-            resume.at
-        } else {
-            self.extents.get(&extent).map_or(at, |file| file.bytes)
+        let mut wanted = Wanted {
+            lsn: here.lsn,
+            end: resume.lsn,
+            openings: here.opening..=resume.opening,
         };
-        let bytes = self
-            .slice(extent, at, end.saturating_sub(at))?
-            .unwrap_or_default();
-        let frames = bytes.slice(GROUP_HEADER_BYTES.min(bytes.len())..);
-        let known = |opening: &u64| FrameHeader::decode(&frames, *opening, lsn).is_some();
-        let mut openings = (opening..=resume.opening).take(OPENINGS_TRIED_MAX);
-        let opening = openings.find(known).unwrap_or(opening);
-        group.read_frames(&frames, opening, lsn, resume.lsn);
-        if group.damage.is_empty() {
-            group.lost(at, resume.lsn, 0, None);
+        let extent_end = self.extents.get(&here.extent).map_or(0, |file| file.bytes);
+        let parts = match resume.extent == here.extent {
+            true => vec![(here.extent, here.at..resume.at)],
+            false => vec![
+                (here.extent, here.at..extent_end),
+                (resume.extent, 0..resume.at),
+            ],
+        };
+        let mut stop = None;
+        for (extent, part) in parts {
+            let len = part.end.saturating_sub(part.start);
+            let bytes = self.slice(extent, part.start, len)?.unwrap_or_default();
+            let frames = bytes.slice(GROUP_HEADER_BYTES.min(bytes.len())..);
+            let stopped = group.read_frames(&frames, extent, part.start, &mut wanted);
+            stop.get_or_insert(stopped);
+        }
+        let lost = wanted.end.0.saturating_sub(wanted.lsn.0);
+        if lost > 0 || group.damage.is_empty() {
+            let stop = stop.filter(|_| lost > 0);
+            group.lost(
+                stop.unwrap_or((here.extent, here.at)),
+                wanted.lsn,
+                lost,
+                None,
+            );
         }
         Ok(group)
     }
@@ -345,7 +365,7 @@ impl<'a> Scan<'a> {
                         seen.push((header, crc));
                     }
                     if resume.is_none() && header.proves(&here) {
-                        resume = first_of_run(&seen);
+                        resume = first_believed(&seen);
                     }
                 }
             }
@@ -440,50 +460,105 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// The frames that are looked for.
+struct Wanted {
+    /// The next one.
+    lsn: Lsn,
+    /// Behind the last one.
+    end: Lsn,
+    /// The openings that may have written them: those of later frames are never earlier ones.
+    openings: RangeInclusive<u64>,
+}
+
+impl Wanted {
+    fn openings(&self) -> impl Iterator<Item = u64> + use<> {
+        self.openings.clone().take(OPENINGS_TRIED_MAX)
+    }
+
+    /// The next frame, if it stands at the front of `bytes`.
+    fn decode(&mut self, bytes: &Bytes) -> Result<(FrameHeader, Frame), FrameError> {
+        let lsn = self.lsn;
+        let decode = |opening| match Frame::decode(bytes, opening, lsn) {
+            Err(FrameError::Header) => None,
+            found => Some((opening, found)),
+        };
+        let Some((opening, found)) = self.openings().find_map(decode) else {
+            return Err(FrameError::Header);
+        };
+        self.openings = opening..=*self.openings.end();
+        found
+    }
+
+    /// Where in `bytes` the next of these frames stands that can be found, and which one it is.
+    fn search(&self, bytes: &[u8]) -> Option<(usize, Lsn)> {
+        let end = self.end.0.min(self.lsn.0 + LOOK_AHEAD_FRAMES);
+        (1..bytes.len()).find_map(|at| {
+            let is = |lsn: &Lsn| {
+                let decode = |opening| FrameHeader::decode(&bytes[at..], opening, *lsn);
+                self.openings().find_map(decode).is_some()
+            };
+            let lsn = (self.lsn.0..end).map(Lsn).find(is)?;
+            Some((at, lsn))
+        })
+    }
+}
+
 impl Group {
-    /// Reads the frames `lsn..end` that stand one after another in `bytes`.
-    fn read_frames(&mut self, bytes: &Bytes, opening: u64, mut lsn: Lsn, end: Lsn) {
+    /// Reads the frames that stand one after another in `bytes`, behind a group's header at `at` of `extent`, and answers where it
+    /// stopped: with frames left to find, because there is none of them in the rest.
+    fn read_frames(
+        &mut self,
+        bytes: &Bytes,
+        extent: u32,
+        at: u64,
+        wanted: &mut Wanted,
+    ) -> (u32, u64) {
         let mut rest = bytes.clone();
-        while lsn < end {
-            let at = self.at + (GROUP_HEADER_BYTES + bytes.len() - rest.len()) as u64;
-            let header = match Frame::decode(&rest, opening, lsn) {
+        loop {
+            let read = (GROUP_HEADER_BYTES + bytes.len() - rest.len()) as u64;
+            let place = (extent, at + read);
+            if wanted.lsn >= wanted.end {
+                return place;
+            }
+            let lsn = wanted.lsn;
+            let header = match wanted.decode(&rest) {
                 Ok((header, frame)) => {
                     self.frames.push((lsn, header, frame));
                     header
                 }
                 Err(FrameError::Body(header)) => {
-                    self.lost(at, lsn, 1, Some(header));
+                    self.lost(place, lsn, 1, Some(header));
                     header
                 }
                 Err(FrameError::Header) => {
                     // Where this one ends is unknown, but the next one can be told by its checksum. Between groups whose headers
                     // are lost this one comes yet.
-                    let is =
-                        |at: usize, lsn| FrameHeader::decode(&rest[at..], opening, lsn).is_some();
-                    let next = lsn.next();
-                    let found =
-                        (1..rest.len()).find(|&at| is(at, lsn) || (next < end && is(at, next)));
-                    let Some(found) = found else {
-                        self.lost(at, lsn, end.0 - lsn.0, None);
-                        return;
+                    let Some((skip, found)) = wanted.search(&rest) else {
+                        return place;
                     };
-                    if !is(found, lsn) {
-                        self.lost(at, lsn, 1, None);
-                        lsn = next;
+                    if found > lsn {
+                        self.lost(place, lsn, found.0 - lsn.0, None);
                     }
-                    rest = rest.slice(found..);
+                    wanted.lsn = found;
+                    rest = rest.slice(skip..);
                     continue;
                 }
             };
             let frame_bytes = HEADER_BYTES + header.body_bytes as usize;
             rest = rest.slice(frame_bytes.min(rest.len())..);
-            lsn = lsn.next();
+            wanted.lsn = lsn.next();
         }
     }
 
-    fn lost(&mut self, at: u64, first: Lsn, frames: u64, header: Option<FrameHeader>) {
+    fn lost(
+        &mut self,
+        (extent, at): (u32, u64),
+        first: Lsn,
+        frames: u64,
+        header: Option<FrameHeader>,
+    ) {
         self.damage.push(Damage {
-            extent: self.extent,
+            extent,
             at,
             first,
             frames,
@@ -505,6 +580,25 @@ impl GroupHeader {
         self.number > here.number && (self.durable >= here.lsn || self.first_lsn == here.lsn)
     }
 
+    /// Whether the group, of the checksum `crc`, may be one that `later` came after: at once, or with others between, for as many of
+    /// which as are missing by number there is room. What an earlier opening left behind is not.
+    fn leads_to(&self, crc: u32, later: &GroupHeader) -> bool {
+        let next = self.next_position(crc);
+        let Some(missing) = later.number.checked_sub(next.number) else {
+            return false;
+        };
+        let has_room = match (next.extent == later.extent, later.at.checked_sub(next.at)) {
+            (true, None) => false,
+            (true, Some(bytes)) => (missing > 0) == (bytes > 0) && missing <= bytes / BLOCK,
+            // A link, and what stands before the later group in its extent.
+            (false, _) => missing > u64::from(later.at > 0),
+        };
+        has_room
+            && self.opening <= later.opening
+            && next.lsn <= later.first_lsn
+            && (missing > 0 || (next.lsn == later.first_lsn && next.previous == later.previous))
+    }
+
     fn position(&self) -> Position {
         Position {
             extent: self.extent,
@@ -517,20 +611,14 @@ impl GroupHeader {
     }
 }
 
-/// The first of the groups that lead, each to the next, to the last one that was seen.
-fn first_of_run(seen: &[(GroupHeader, u32)]) -> Option<Position> {
+/// The first of the groups that may be believed to lead to the last one that was seen, which is proven.
+fn first_believed(seen: &[(GroupHeader, u32)]) -> Option<Position> {
     let mut run = seen.iter().rev();
-    let mut first = run.next()?.0.position();
+    let mut first = run.next()?.0;
     for (header, crc) in run {
-        let next = header.next_position(*crc);
-        let leads_on = (next.extent, next.at, next.number)
-            == (first.extent, first.at, first.number)
-            && next.previous == first.previous
-            && next.lsn == first.lsn;
-        if !leads_on {
-            break;
+        if header.leads_to(*crc, &first) {
+            first = *header;
         }
-        first = header.position();
     }
-    Some(first)
+    Some(first.position())
 }

@@ -108,6 +108,61 @@ fn a_flipped_bit_costs_what_it_hits_and_nothing_else() {
     }
 }
 
+/// A log over several extents that several openings wrote, with groups that were synced at once and others that were not.
+fn log_of_many_openings() -> (MemDisk, Vec<Frame>) {
+    let mut rng = Rng::new(5);
+    let mut driver = Driver::new(UNCHECKPOINTED);
+    let mut all = Vec::new();
+    for _ in 0..6 {
+        for _ in 0..rng.range(1..7) {
+            let frames: Vec<Frame> = (0..rng.range(1..4))
+                .map(|more| frame(all.len() as u64 + 1 + more, rng.below(2_500) as usize))
+                .collect();
+            all.extend(frames.iter().cloned());
+            driver.run(WalEvent::Append {
+                from: PARTICIPANTS[0],
+                frames,
+                relaxed: rng.below(2) == 0,
+            });
+        }
+        driver = Driver::on(driver.disk, UNCHECKPOINTED).0;
+    }
+    (driver.disk, all)
+}
+
+#[test]
+fn headers_of_any_groups_cost_no_frame() {
+    let (mut disk, all) = log_of_many_openings();
+    let groups = groups(&mut disk);
+    let [rest @ .., _] = &groups[..] else {
+        panic!("there are groups")
+    };
+    assert!(rest.last().unwrap().extent > 2);
+    let opening = |group: &Group| group.header.unwrap().opening;
+    assert!(opening(&rest[rest.len() - 1]) > opening(&rest[0]) + 3);
+    for seed in 0..400 {
+        let mut rng = Rng::new(seed);
+        let mut bad = disk.clone();
+        let share = rng.range(2..10);
+        let mut hit = Vec::new();
+        for group in rest {
+            if rng.below(share) > 0 {
+                continue;
+            }
+            let bit = rng.below(GROUP_HEADER_BYTES * 8);
+            bad.flip(FileId::Wal(group.extent), group.at * 8 + bit);
+            hit.push(group.header.unwrap().number);
+        }
+        let (lost, opened) = check_and_go_on(bad, &all);
+        assert_eq!(
+            lost, 0,
+            "seed {seed}: headers of {hit:?}: {:?}",
+            opened.damage
+        );
+        assert_eq!(opened.damage.is_empty(), hit.is_empty(), "seed {seed}");
+    }
+}
+
 #[test]
 fn overwritten_blocks_are_named_and_the_rest_is_read() {
     let (disk, all) = written_log(14, 6, 1_000);
