@@ -622,3 +622,93 @@ fn first_believed(seen: &[(GroupHeader, u32)]) -> Option<Position> {
     }
     Some(first.position())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CRC: u32 = 77;
+
+    /// A group of two frames in one block.
+    fn group(extent: u32, at: u64, number: u64) -> GroupHeader {
+        GroupHeader {
+            directory: DirectoryId([9; 16]),
+            opening: 3,
+            number,
+            first_lsn: Lsn(10 * number),
+            durable: Lsn(1),
+            metadata: Lsn(1),
+            extent,
+            at,
+            frame_count: 2,
+            frame_bytes: 1_000,
+            next_extent: None,
+            previous: 0,
+        }
+    }
+
+    #[test]
+    fn a_group_is_believed_where_it_fits_to_what_follows() {
+        let one = group(1, 8_192, 5);
+        let next = GroupHeader {
+            first_lsn: one.next_lsn(),
+            previous: CRC,
+            ..group(1, 12_288, 6)
+        };
+        assert!(one.leads_to(CRC, &next));
+        assert!(!one.leads_to(CRC + 1, &next), "another stood before it");
+        let skipping = GroupHeader {
+            first_lsn: Lsn(13),
+            ..next
+        };
+        assert!(
+            !one.leads_to(CRC, &skipping),
+            "a frame between, and no group"
+        );
+
+        let fits = |extent, at, number| one.leads_to(CRC, &group(extent, at, number));
+        assert!(fits(1, 16_384, 7));
+        assert!(fits(1, 20_480, 7), "the one between may be large");
+        assert!(!fits(1, 12_288, 7), "there is no room for the one between");
+        assert!(!fits(1, 16_384, 8), "nor for two");
+        assert!(
+            !fits(1, 4_096, 7),
+            "it comes later by number, and lies before"
+        );
+        assert!(!fits(1, 8_192, 5), "it is the same");
+        assert!(fits(2, 0, 7), "the one between may be a link");
+        assert!(!fits(2, 0, 6), "it is no link");
+        assert!(fits(2, 4_096, 8));
+        assert!(
+            !fits(2, 4_096, 7),
+            "a link, and what stands at the beginning"
+        );
+
+        let link = GroupHeader {
+            next_extent: Some(2),
+            ..one
+        };
+        assert!(link.leads_to(
+            CRC,
+            &GroupHeader {
+                extent: 2,
+                at: 0,
+                ..next
+            }
+        ));
+        assert!(link.leads_to(CRC, &group(2, 4_096, 7)));
+        assert!(!link.leads_to(CRC, &group(2, 4_096, 6)));
+
+        let later = group(1, 16_384, 7);
+        let older = GroupHeader {
+            opening: 2,
+            ..later
+        };
+        assert!(!one.leads_to(CRC, &older), "openings only grow");
+        let before = GroupHeader {
+            first_lsn: Lsn(51),
+            ..later
+        };
+        assert!(!one.leads_to(CRC, &before), "frames are not written twice");
+    }
+}

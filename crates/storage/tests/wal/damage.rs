@@ -164,6 +164,33 @@ fn headers_of_any_groups_cost_no_frame() {
 }
 
 #[test]
+fn frames_with_damaged_headers_in_a_row_cost_themselves() {
+    let (mut disk, all) = written_log(4, 10, 300);
+    let groups = groups(&mut disk);
+    let (first, group) = (groups[0].frames.len(), &groups[1]);
+    assert_eq!(group.frames.len(), 10);
+    for (from, to) in [(0, 2), (3, 7), (1, 9), (8, 10)] {
+        // Also with the header of the group itself.
+        for with_group in [false, true] {
+            let mut bad = disk.clone();
+            let mut at = group.at + GROUP_HEADER_BYTES;
+            for (index, (_, header, _)) in group.frames.iter().enumerate() {
+                if (from..to).contains(&index) {
+                    bad.flip(FileId::Wal(group.extent), at * 8 + 9);
+                }
+                at += FRAME_HEADER_BYTES + u64::from(header.body_bytes);
+            }
+            if with_group {
+                bad.flip(FileId::Wal(group.extent), group.at * 8 + 9);
+            }
+            let (lost, opened) = check_and_go_on(bad, &all);
+            assert_eq!(lost, (to - from) as u64, "{:?}", opened.damage);
+            assert_eq!(opened.damage[0].first.0, (first + from + 1) as u64);
+        }
+    }
+}
+
+#[test]
 fn overwritten_blocks_are_named_and_the_rest_is_read() {
     let (disk, all) = written_log(14, 6, 1_000);
     let mut rng = Rng::new(11);
