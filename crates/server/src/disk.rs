@@ -18,7 +18,7 @@ use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -45,8 +45,6 @@ const DIRECT_PIECE_BYTES: u64 = 1024 * 1024;
 const PIECES_MAX: usize = 1024;
 /// A read of more bytes than this first looks how many there are: its length may come from a damaged file.
 const READ_UNCHECKED_MAX_BYTES: usize = 64 * 1024;
-/// How often a file is opened anew when its directory goes away at the same time.
-const CREATE_ATTEMPTS_MAX: usize = 16;
 /// How long the log says nothing more of a full disk once it has said it.
 const NO_SPACE_PAUSE: Duration = Duration::from_secs(60);
 /// Since this version of Linux `syncfs` reports failed write-backs. Older ones are left to the files' own memory of
@@ -61,6 +59,8 @@ pub struct DataDirectory {
     /// Directories above, to be synced once because the data directory may be new in them.
     above: Mutex<Vec<PathBuf>>,
     descriptors: Descriptors,
+    /// Directories of topics are made by those who share it, and pruned by one at a time.
+    directories: RwLock<()>,
     /// Whether the system takes `O_DIRECT`, as far as is known.
     direct: AtomicBool,
     /// Whether the system takes `RWF_DSYNC`, as far as is known.
@@ -136,6 +136,7 @@ impl DataDirectory {
             root,
             above: Mutex::new(above),
             descriptors: Descriptors::new(descriptors_max),
+            directories: RwLock::default(),
             direct: AtomicBool::new(true),
             dsync: AtomicBool::new(true),
             syncfs_reports: kernel_version() >= SYNCFS_REPORTS_SINCE,
@@ -514,7 +515,14 @@ impl DataDirectory {
                 directories.insert(segment.partition);
             }
         }
+        if directories.is_empty() {
+            return first_error;
+        }
         // Both fail while something is left in the directory, which is how it should be.
+        let _alone = self
+            .directories
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         for PartitionId { topic, partition } in directories {
             let _ = self.remove_directory(&format!("topics/{topic}/{partition}"))
                 && self.remove_directory(&format!("topics/{topic}"));
@@ -570,24 +578,25 @@ impl DataDirectory {
         )
     }
 
-    /// Opens a file and makes the directories that lead to it. Another thread may prune them at the same time.
+    /// Opens a file and makes the directories that lead to it, which nobody prunes meanwhile.
     fn create_file(&self, file: FileId, flags: OFlags) -> Result<OwnedFd, DiskError> {
         let path = file.path();
         let fail = |error| failed("create", &path, error);
-        let mut result = self.open_fd(file, flags);
-        for _ in 1..CREATE_ATTEMPTS_MAX {
-            if !matches!(result, Err(Errno::NOENT)) {
-                break;
-            }
-            for directory in parents(&path).rev().filter(|directory| *directory != ".") {
-                match rustix::fs::mkdirat(&self.root, directory, open::DIRECTORY_MODE) {
-                    Ok(()) | Err(Errno::EXIST | Errno::NOENT) => {}
-                    Err(error) => return Err(fail(error)),
-                }
-            }
-            result = self.open_fd(file, flags);
+        match self.open_fd(file, flags) {
+            Err(Errno::NOENT) => {}
+            opened => return opened.map_err(fail),
         }
-        result.map_err(fail)
+        let _shared = self
+            .directories
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        for directory in parents(&path).rev().filter(|directory| *directory != ".") {
+            match rustix::fs::mkdirat(&self.root, directory, open::DIRECTORY_MODE) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(fail(error)),
+            }
+        }
+        self.open_fd(file, flags).map_err(fail)
     }
 }
 
