@@ -14,7 +14,7 @@ from protocol.client import Client
 pytestmark = pytest.mark.wiber_only("the command line is ours")
 
 LISTENING = re.compile(r"(\S+:\d+) \((\w+)\)")
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 def told(address: str, topic: str | None = None) -> tuple[str, int]:

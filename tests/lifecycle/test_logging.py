@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from broker_process import READY, STOP_DEADLINE_S, binary, restart_port, start_deadline_s, wait_until
+from broker_process import READY, START_DEADLINE_S, STOP_DEADLINE_S, binary, restart_port, wait_until
 from clients.librdkafka import Record, create_topic, produce_all
 from protocol.client import Client
 
@@ -30,7 +30,7 @@ def broker(directory: Path, *arguments: str) -> Iterator[tuple[str, Path, Path]]
     with out.open("wb") as out_file, error.open("wb") as error_file:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out_file, stderr=error_file)
     try:
-        wait_until(lambda: bool(READY.search(out.read_text())), start_deadline_s(), "the broker is ready")
+        wait_until(lambda: bool(READY.search(out.read_text())), START_DEADLINE_S, "the broker is ready")
         yield READY.search(out.read_text()).group(1), out, error
         process.send_signal(signal.SIGTERM)
         assert process.wait(STOP_DEADLINE_S) == 0
@@ -146,7 +146,7 @@ def test_nobody_reads(tmp_path: Path) -> None:
         try:
             process.stdout.close()
             process.stderr.close()
-            wait_until(lambda: process.poll() is not None or listens(address), start_deadline_s(), "it listens")
+            wait_until(lambda: process.poll() is not None or listens(address), START_DEADLINE_S, "it listens")
             assert process.poll() is None
             assert produce_all(address, "unread", [Record(b"x")]) == [0]
             process.send_signal(signal.SIGTERM)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.wiber_only("the sources of settings are ours")
 
 TOPIC, BROKER = 2, 4
 FROM_TOPIC, FROM_FILE, FROM_DEFAULT = 1, 4, 5
-DEADLINE_S = 10
+DEADLINE_S = 60
 
 
 def check(*arguments: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -49,7 +49,7 @@ def test_stop_under_load(start_broker: StartBroker, topic: str, stop_signal: sig
     load.wait_for_more()
 
     broker.process.send_signal(stop_signal)
-    code = broker.wait(30 if is_reference() else STOP_DEADLINE_S)
+    code = broker.wait(STOP_DEADLINE_S)
     assert is_reference() or code == 0, broker.log_tail()
     broker.start()
     assert is_reference() or NOTHING_TO_RECOVER.search(broker.log()), broker.log_tail()
