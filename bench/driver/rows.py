@@ -21,6 +21,8 @@ SPREAD_RATE = 50_000
 SPREAD_BATCH = 10
 KIB = 1024
 LOADED_PARTITIONS = 100
+COMPACTED_KEYS = 100_000
+SEGMENT_BYTES = 64 << 20
 GROUPS = 10_000
 GROUP_PARTITIONS = 10
 """For how many partitions each group commits."""
@@ -286,6 +288,26 @@ def restart_groups(side: Side) -> Metrics:
         broker.wipe()
 
 
+def compact(side: Side) -> Metrics:
+    """Many records of few keys, in segments of 64 MiB, are compacted: one GB is one GB before."""
+    broker = side.broker()
+    records = side.plan.data_bytes // KIB
+    with side.topic(RELAXED, settings={"segment.bytes": str(SEGMENT_BYTES)}) as topic:
+        keys = min(COMPACTED_KEYS, records // 10)
+        side.clients.bench(
+            "fill-keys",
+            *("--connect", broker.address, "--topic", topic, "--size", str(KIB)),
+            *("--keys", str(keys), "--records", str(records)),
+            deadline_s=side.plan.deadline_s,
+        )
+        side.settle()
+        with CpuWindow(broker.pid) as window:
+            outcome = side.clients.bench(
+                "compact", "--connect", broker.address, "--topic", topic, deadline_s=side.plan.deadline_s
+            )
+    return _throughput(records / outcome["seconds"], records, KIB, window)
+
+
 def wait(side: Side) -> Metrics:
     """Fetches and members that wait: what the broker does meanwhile, and how soon they are woken."""
     broker = side.new_broker("wait")
@@ -396,6 +418,8 @@ def _rows() -> list[Row]:
     rows.append(Row("consume-warm", THROUGHPUT, RELAXED, "consume 1KiB from the page cache", consume_warm, quick=True))
     what = "consume 1KiB after a restart, files not cached"
     rows.append(Row("consume-cold", THROUGHPUT, RELAXED, what, consume_cold, quick=True))
+    what = "1KiB of 100,000 keys is compacted"
+    rows.append(Row("compact", THROUGHPUT, RELAXED, what, compact))
     for durability in (SYNCED, RELAXED):
         measure = partial(acknowledge, durability=durability)
         what = "10 k/s of 1KiB, one record a request, 4 connections"

@@ -4,7 +4,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,11 +100,17 @@ class Side:
             self.ballast.fill()
 
     @contextmanager
-    def topic(self, durability: str, partitions: int = 1, broker: Broker | None = None) -> Iterator[str]:
+    def topic(
+        self,
+        durability: str,
+        partitions: int = 1,
+        broker: Broker | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Iterator[str]:
         """A topic for one run on a settled machine; it is deleted afterwards."""
         broker = broker or self.broker()
         name = f"bench-{os.getpid()}-{next(self._numbers)}"
-        settings = self.kind.topic_settings[durability]
+        settings = self.kind.topic_settings[durability] | (settings or {})
         self.clients.bench(
             "create-topics",
             *("--connect", broker.address, "--topic", name, "--partitions", str(partitions)),

@@ -4,6 +4,7 @@
 //! every broker that speaks Kafka's protocol.
 
 mod client;
+mod compaction;
 mod error;
 mod groups;
 mod ideal;
@@ -68,6 +69,10 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         partitions: i32,
     },
+    /// Produces records with keys, for a compaction.
+    FillKeys(compaction::FillKeys),
+    /// Has a topic compacted, and prints how long that took.
+    Compact(compaction::Compact),
     /// Commits once for each of many groups.
     CommitGroups(groups::CommitGroups),
     /// Has fetches and members of groups wait, and prints what that costs the broker, and how soon those that wait are woken.
@@ -189,6 +194,8 @@ fn run(command: Command) -> Result<(), BenchError> {
                 .launch()
                 .measure(&Probe::Offsets { groups, partitions })?,
         ),
+        Command::FillKeys(options) => print(&options.run()?),
+        Command::Compact(options) => print(&options.run()?),
         Command::CommitGroups(options) => print(&options.run()?),
         Command::Wait(options) => print(&options.run()?),
         Command::Ideal(options) => ideal::serve(&options),
