@@ -403,7 +403,7 @@ const KEYS: &[Key] = &[
         default: Some("524288"),
         alterable: Alterable::ForAll,
         sets: Sets::Option(|node, value| node.broker.cleaner.buffer_bytes = value.int() as usize),
-        documentation: "How much memory compaction has for what it reads and writes, in bytes; one batch always fits.",
+        documentation: "How much memory compaction has for what it reads and writes, in bytes, in each shard; one batch always fits.",
     },
     Key {
         name: "log.cleaner.io.max.bytes.per.second",

@@ -33,7 +33,7 @@ pub struct CleanerOptions {
     pub map_bytes_max: u64,
     /// `log.cleaner.io.buffer.load.factor`: which part of a map may be filled, from 0 to 1.
     pub map_load: f64,
-    /// Bytes of buffers: the store's share of `log.cleaner.io.buffer.size`.
+    /// `log.cleaner.io.buffer.size`, of each store: a share would be too small to read with where there are many of them.
     pub buffer_bytes: usize,
     /// Bytes that are read and written in a second: the store's share of `log.cleaner.io.max.bytes.per.second`.
     pub bytes_per_second: f64,
@@ -67,7 +67,6 @@ impl CleanerOptions {
         CleanerOptions {
             rounds_max: self.rounds_max.div_ceil(stores),
             map_bytes_max: self.map_bytes_max / stores as u64,
-            buffer_bytes: self.buffer_bytes / stores,
             bytes_per_second: self.bytes_per_second / stores as f64,
             ..self.clone()
         }
