@@ -20,6 +20,7 @@ pub const HEADER_BYTES: usize = 48;
 pub const MAX_BODY_BYTES: usize = MAX_BATCH_BYTES;
 
 const CRC_AT: usize = 44;
+const KIND_AT: usize = 8;
 const EPOCH_START_BYTES: usize = 32;
 const RELAXED: u8 = 1;
 
@@ -244,9 +245,24 @@ impl Frame {
 }
 
 impl FrameHeader {
+    /// Whether a header may stand at the front of `bytes`, as far as it can be told without its checksum. What looks for headers in
+    /// bytes of any kind passes over most places by this.
+    pub(crate) fn may_begin(bytes: &[u8]) -> bool {
+        let Some(header) = bytes.get(..HEADER_BYTES) else {
+            return false;
+        };
+        let (mut body_bytes, kind, flags) = (&header[..4], header[KIND_AT], header[KIND_AT + 1]);
+        FrameKind::from_code(kind).is_some()
+            && flags & !RELAXED == 0
+            && body_bytes.get_u32_le() as usize <= MAX_BODY_BYTES
+    }
+
     /// Reads the header at the front of `bytes`; none if it is not whole or not that of this opening and LSN.
     #[must_use]
     pub fn decode(bytes: &[u8], opening: u64, lsn: Lsn) -> Option<FrameHeader> {
+        if !FrameHeader::may_begin(bytes) {
+            return None;
+        }
         let mut header = bytes.get(..HEADER_BYTES)?;
         let whole = header;
         let body_bytes = header.get_u32_le();
@@ -260,9 +276,7 @@ impl FrameHeader {
         let offset = Offset(header.get_i64_le());
         let last_offset_delta = header.get_i32_le();
         let stored = header.get_u32_le();
-        let sound = body_bytes as usize <= MAX_BODY_BYTES
-            && flags & !RELAXED == 0
-            && stored == header_crc(&whole[..CRC_AT], opening, lsn);
+        let sound = stored == header_crc(&whole[..CRC_AT], opening, lsn);
         sound.then_some(FrameHeader {
             kind,
             participant,

@@ -67,6 +67,7 @@ pub fn open(
         found.take(group, cut);
     }
     found.report.torn = scan.is_torn();
+    let latest = scan.latest_opening();
     let tail = *scan.position();
     found.enter(tail.extent);
     let (disk, mut files) = scan.into_parts();
@@ -96,7 +97,7 @@ pub fn open(
         .values()
         .filter_map(|file| file.first)
         .map(|first| first.opening);
-    found.report.opening = openings.fold(tail.opening, u64::max) + 1;
+    found.report.opening = openings.fold(latest, u64::max) + 1;
     let extents = sort_extents(&files, &found.live)?;
     let current = extents.current();
     let end = tail.at + BLOCK_BYTES as u64;

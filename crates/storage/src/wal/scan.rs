@@ -141,6 +141,8 @@ pub struct Scan<'a> {
     window: Window,
     /// All frames up to here are known to have been durable.
     proof: Lsn,
+    /// The latest opening that wrote any group that was seen, live or not.
+    latest_opening: u64,
     ended: bool,
     torn: bool,
 }
@@ -168,6 +170,7 @@ impl<'a> Scan<'a> {
             position: checkpoint.map_or(BEGINNING, |checkpoint| checkpoint.position),
             window: Window::default(),
             proof: Lsn::ZERO,
+            latest_opening: 0,
             ended: false,
             torn: false,
         };
@@ -220,6 +223,11 @@ impl<'a> Scan<'a> {
     #[must_use]
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// At the end of the log: the latest opening that wrote to it, be it only a group that is not whole.
+    pub(super) fn latest_opening(&self) -> u64 {
+        self.latest_opening.max(self.position.opening)
     }
 
     /// At the end of the log: whether a group that is not whole stands there.
@@ -291,6 +299,7 @@ impl<'a> Scan<'a> {
             lsn: header.first_lsn,
             end: header.next_lsn(),
             openings: header.opening..=header.opening,
+            searched_from: header.opening,
         };
         let stop = group.read_frames(&bytes.slice(frames), extent, at, &mut wanted);
         if wanted.lsn < wanted.end {
@@ -314,32 +323,34 @@ impl<'a> Scan<'a> {
             lsn: here.lsn,
             end: resume.lsn,
             openings: here.opening..=resume.opening,
+            searched_from: here.opening,
         };
         let extent_end = self.extents.get(&here.extent).map_or(0, |file| file.bytes);
         let parts = match resume.extent == here.extent {
-            true => vec![(here.extent, here.at..resume.at)],
+            true => vec![(here.extent, here.at..resume.at, here.opening)],
+            // Behind a link there may be frames that an earlier opening left there, and that were never durable.
             false => vec![
-                (here.extent, here.at..extent_end),
-                (resume.extent, 0..resume.at),
+                (here.extent, here.at..extent_end, resume.opening),
+                (resume.extent, 0..resume.at, here.opening),
             ],
         };
-        let mut stop = None;
-        for (extent, part) in parts {
+        let mut stop = (here.extent, here.at);
+        for (extent, part, searched_from) in parts {
             let len = part.end.saturating_sub(part.start);
             let bytes = self.slice(extent, part.start, len)?.unwrap_or_default();
             let frames = bytes.slice(GROUP_HEADER_BYTES.min(bytes.len())..);
+            let before = wanted.lsn;
+            wanted.searched_from = searched_from;
             let stopped = group.read_frames(&frames, extent, part.start, &mut wanted);
-            stop.get_or_insert(stopped);
+            if wanted.lsn > before {
+                stop = stopped;
+            }
         }
         let lost = wanted.end.0.saturating_sub(wanted.lsn.0);
-        if lost > 0 || group.damage.is_empty() {
-            let stop = stop.filter(|_| lost > 0);
-            group.lost(
-                stop.unwrap_or((here.extent, here.at)),
-                wanted.lsn,
-                lost,
-                None,
-            );
+        if lost > 0 {
+            group.lost(stop, wanted.lsn, lost, None);
+        } else if group.damage.is_empty() {
+            group.lost((here.extent, here.at), resume.lsn, 0, None);
         }
         Ok(group)
     }
@@ -361,10 +372,13 @@ impl<'a> Scan<'a> {
                         continue;
                     };
                     self.proof = self.proof.max(header.durable);
-                    if resume.is_none() {
-                        seen.push((header, crc));
+                    self.latest_opening = self.latest_opening.max(header.opening);
+                    // What stands here is no place to go on at, whatever its header says.
+                    if resume.is_some() || header.number == here.number {
+                        continue;
                     }
-                    if resume.is_none() && header.proves(&here) {
+                    seen.push((header, crc));
+                    if header.proves(&here) {
                         resume = first_believed(&seen);
                     }
                 }
@@ -468,6 +482,8 @@ struct Wanted {
     end: Lsn,
     /// The openings that may have written them: those of later frames are never earlier ones.
     openings: RangeInclusive<u64>,
+    /// The first opening whose frames are taken where they do not stand directly behind the last one.
+    searched_from: u64,
 }
 
 impl Wanted {
@@ -489,13 +505,20 @@ impl Wanted {
         found
     }
 
-    /// Where in `bytes` the next of these frames stands that can be found, and which one it is.
-    fn search(&self, bytes: &[u8]) -> Option<(usize, Lsn)> {
+    /// Where in `bytes` the next of these frames stands that can be found, and which one it is. Of one further ahead than the next but
+    /// one the body must be whole, too: where many are looked for, some bytes may have a header's checksum by chance.
+    fn search(&self, bytes: &Bytes) -> Option<(usize, Lsn)> {
         let end = self.end.0.min(self.lsn.0 + LOOK_AHEAD_FRAMES);
-        (1..bytes.len()).find_map(|at| {
+        let ahead = self.lsn.next().next();
+        let mut places = (1..bytes.len()).filter(|&at| FrameHeader::may_begin(&bytes[at..]));
+        places.find_map(|at| {
             let is = |lsn: &Lsn| {
-                let decode = |opening| FrameHeader::decode(&bytes[at..], opening, *lsn);
-                self.openings().find_map(decode).is_some()
+                let mut openings = self.openings().filter(|it| *it >= self.searched_from);
+                let found =
+                    openings.find(|it| FrameHeader::decode(&bytes[at..], *it, *lsn).is_some());
+                found.is_some_and(|opening| {
+                    *lsn < ahead || Frame::decode(&bytes.slice(at..), opening, *lsn).is_ok()
+                })
             };
             let lsn = (self.lsn.0..end).map(Lsn).find(is)?;
             Some((at, lsn))
@@ -590,8 +613,8 @@ impl GroupHeader {
         let has_room = match (next.extent == later.extent, later.at.checked_sub(next.at)) {
             (true, None) => false,
             (true, Some(bytes)) => (missing > 0) == (bytes > 0) && missing <= bytes / BLOCK,
-            // A link, and what stands before the later group in its extent.
-            (false, _) => missing > u64::from(later.at > 0),
+            // A link, and what stands before the later group in its extent. Another opening may have gone on before this one.
+            (false, _) => self.opening == later.opening && missing > u64::from(later.at > 0),
         };
         has_room
             && self.opening <= later.opening
@@ -698,6 +721,16 @@ mod tests {
         ));
         assert!(link.leads_to(CRC, &group(2, 4_096, 7)));
         assert!(!link.leads_to(CRC, &group(2, 4_096, 6)));
+
+        let newer = |number| GroupHeader {
+            opening: 4,
+            ..group(2, 4_096, number)
+        };
+        assert!(
+            !one.leads_to(CRC, &newer(8)),
+            "it may be a leftover behind the link"
+        );
+        assert!(link.leads_to(CRC, &newer(7)));
 
         let later = group(1, 16_384, 7);
         let older = GroupHeader {
