@@ -66,6 +66,7 @@ pub fn open(
     while let Some(group) = scan.next_group()? {
         found.take(group, cut);
     }
+    scan.check_end()?;
     found.report.torn = scan.is_torn();
     let latest = scan.latest_opening();
     let tail = *scan.position();

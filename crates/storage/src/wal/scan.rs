@@ -98,7 +98,7 @@ pub enum WalError {
         /// Whose it is.
         directory: DirectoryId,
     },
-    /// The extent that the log begins in is not there.
+    /// An extent that the log begins in, or goes on in, is not there.
     #[error("{file} is missing; put it back", file = FileId::Wal(*.0).path())]
     Missing(u32),
     /// The extent that the log ends in was cut off.
@@ -228,6 +228,35 @@ impl<'a> Scan<'a> {
     /// At the end of the log: the latest opening that wrote to it, be it only a group that is not whole.
     pub(super) fn latest_opening(&self) -> u64 {
         self.latest_opening.max(self.position.opening)
+    }
+
+    /// At the end of the log: what is missing of it, if the last group says so: space for a group, and what a link names, are there
+    /// durably before it is written.
+    ///
+    /// # Errors
+    /// If the disk fails, or the file that is missing or cut.
+    pub(super) fn check_end(&mut self) -> Result<(), WalError> {
+        let Position { extent, at, .. } = self.position;
+        let Some(block) = self.slice(extent, at, BLOCK)? else {
+            return Ok(());
+        };
+        let found = GroupHeader::decode(&block)?.map(|(header, _)| header);
+        let Some(header) = found
+            .filter(|header| self.is_ours(header, extent, at) && header.belongs_to(&self.position))
+        else {
+            return Ok(());
+        };
+        if let Some(next) = header.next_extent
+            && !self.extents.contains_key(&next)
+        {
+            return Err(WalError::Missing(next));
+        }
+        let bytes = self.extents.get(&extent).map_or(0, |file| file.bytes);
+        let end = at + header.group_bytes();
+        match bytes < end {
+            true => Err(WalError::Short { extent, bytes, end }),
+            false => Ok(()),
+        }
     }
 
     /// At the end of the log: whether a group that is not whole stands there.
@@ -487,8 +516,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn openings(&self) -> impl Iterator<Item = u64> + use<> {
-        self.openings.clone().take(OPENINGS_TRIED_MAX)
+    fn openings(&self, from: u64) -> impl Iterator<Item = u64> + use<> {
+        (from.max(*self.openings.start())..=*self.openings.end()).take(OPENINGS_TRIED_MAX)
     }
 
     /// The next frame, if it stands at the front of `bytes`.
@@ -498,7 +527,7 @@ impl Wanted {
             Err(FrameError::Header) => None,
             found => Some((opening, found)),
         };
-        let Some((opening, found)) = self.openings().find_map(decode) else {
+        let Some((opening, found)) = self.openings(0).find_map(decode) else {
             return Err(FrameError::Header);
         };
         self.openings = opening..=*self.openings.end();
@@ -513,7 +542,7 @@ impl Wanted {
         let mut places = (1..bytes.len()).filter(|&at| FrameHeader::may_begin(&bytes[at..]));
         places.find_map(|at| {
             let is = |lsn: &Lsn| {
-                let mut openings = self.openings().filter(|it| *it >= self.searched_from);
+                let mut openings = self.openings(self.searched_from);
                 let found =
                     openings.find(|it| FrameHeader::decode(&bytes[at..], *it, *lsn).is_some());
                 found.is_some_and(|opening| {

@@ -434,6 +434,28 @@ fn lost_and_foreign_files_are_told() {
     assert!(matches!(short, WalError::Short { .. }), "{short:?}");
     assert!(short.to_string().contains("put the whole file back"));
 
+    // The last extent, with a group in it that no other follows.
+    let mut driver = Driver::new(UNCHECKPOINTED);
+    driver.append(PARTICIPANTS[0], vec![frame(1, 14_000)]);
+    driver.append(PARTICIPANTS[0], vec![frame(2, 14_000)]);
+    let last = groups(&mut driver.disk).pop().unwrap();
+    let file = FileId::Wal(last.extent);
+    assert!(last.extent > 1 && last.frames.len() == 1);
+    let mut gone = driver.disk.clone();
+    gone.remove(file);
+    assert_eq!(error(gone), Some(WalError::Missing(last.extent)));
+    for blocks in 1..4 {
+        let mut cut = driver.disk.clone();
+        let bytes = cut.contents(file).unwrap()[..last.at as usize + blocks * 4096].to_vec();
+        cut.put_contents(file, &bytes);
+        let cut = error(cut).unwrap();
+        let end = last.at + 4 * 4096;
+        assert!(
+            matches!(cut, WalError::Short { end: it, .. } if it == end),
+            "{cut:?}"
+        );
+    }
+
     let mut newer = disk.clone();
     let mut bytes = newer.contents(FileId::Wal(1)).unwrap().to_vec();
     bytes[4] = 2;
