@@ -406,6 +406,25 @@ fn a_torn_tail_is_overwritten_and_never_comes_back() {
 }
 
 #[test]
+fn the_number_of_an_opening_that_wrote_a_torn_group_is_not_used_again() {
+    let mut driver = Driver::new(UNCHECKPOINTED);
+    driver.append(PARTICIPANTS[0], vec![frame(1, 9_000)]);
+    driver.append(PARTICIPANTS[0], vec![frame(2, 9_000)]);
+    let (mut driver, opened) = Driver::on(driver.disk, UNCHECKPOINTED);
+    driver.append(PARTICIPANTS[0], vec![frame(3, 9_000)]);
+    let torn = groups(&mut driver.disk).pop().unwrap();
+    assert!(torn.at > 0);
+    assert_eq!(torn.header.unwrap().opening, opened.report.opening);
+    let file = FileId::Wal(torn.extent);
+    let mut bytes = driver.disk.contents(file).unwrap().to_vec();
+    bytes[torn.at as usize + 4096..][..4096].fill(0);
+    driver.disk.put_contents(file, &bytes);
+    let again = driver.recover(UNCHECKPOINTED);
+    assert!(again.report.torn && again.frames.len() == 2);
+    assert_eq!(again.report.opening, opened.report.opening + 1);
+}
+
+#[test]
 fn lost_and_foreign_files_are_told() {
     let (disk, _) = written_log(14, 6, 1_000);
     let mut other = disk.clone();
