@@ -199,7 +199,12 @@ impl Client {
     ) -> Result<(), BenchError> {
         let mut batch = BatchBuilder::new(timestamp);
         batch.push(timestamp, None, Some(b"first"), &[]);
-        let request = produce_request(&topic.into(), partition, batch.build().into_bytes());
+        self.produce(&topic.into(), partition, batch.build().into_bytes())
+    }
+
+    /// Produces a batch, acknowledged by all.
+    pub fn produce(&mut self, topic: &Str, partition: i32, batch: Bytes) -> Result<(), BenchError> {
+        let request = produce_request(topic, partition, batch);
         let answer = self.call(&request, PRODUCE_VERSION)?;
         let partition = answer
             .responses

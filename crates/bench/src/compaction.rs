@@ -12,7 +12,7 @@ use wiber_protocol::messages::describe_log_dirs::DescribableLogDirTopic;
 use wiber_protocol::messages::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
 use wiber_protocol::messages::{DescribeLogDirsRequest, IncrementalAlterConfigsRequest};
 
-use crate::client::{Client, PRODUCE_VERSION, produce_request};
+use crate::client::Client;
 use crate::error::BenchError;
 use crate::load::wall_clock;
 
@@ -86,13 +86,7 @@ impl FillKeys {
                 let key = format!("key-{:08}", rng.below(self.keys));
                 batch.push(now, Some(key.as_bytes()), Some(&value), &[]);
             }
-            let request = produce_request(&topic, 0, batch.build().into_bytes());
-            let answer = client.call(&request, PRODUCE_VERSION)?;
-            let mut partitions = answer
-                .responses
-                .iter()
-                .flat_map(|it| &it.partition_responses);
-            partitions.try_for_each(|it| BenchError::check(ApiKey::Produce, it.error_code))?;
+            client.produce(&topic, 0, batch.build().into_bytes())?;
             left -= count;
         }
         Ok(serde_json::json!({ "records": self.records }))
